@@ -1,0 +1,53 @@
+//! What may be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+const ABOUT: &str = "Finds the service and the resource behind a latency violation.";
+
+const LONG: &str = "\
+Finds the service and the resource behind a latency violation.
+
+Sage takes OpenTelemetry spans (4317 gRPC, 4318 HTTP) and Prometheus samples (remote write), learns \
+how latency travels through your services, and when Alertmanager reports a violation it says which \
+service and which resource, had they been normal, would have kept the target. It shows the answer \
+as an annotation in Grafana, as JSON and on its own page (http://127.0.0.1:7243).";
+
+const AFTER: &str = "\
+Examples:
+  sage demo                          see it work on a simulated Social Network
+  sage serve                         run with defaults, everything on loopback
+  sage check /etc/sage/sage.toml     find every fault in a configuration
+  sage serve --config /etc/sage/sage.toml
+
+Exit codes: 0 done, 1 a failure of ours or of the machine, 64 wrong usage or configuration.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "sage", version, about = ABOUT, long_about = LONG, after_help = AFTER)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the sidecar until SIGTERM or SIGINT
+    Serve {
+        /// Configuration file; without one, defaults hold and data goes to ./sage-data
+        #[arg(long, short, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check a configuration file and say everything that is wrong with it
+    Check {
+        /// Configuration file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print the configuration in effect, defaults included
+        #[arg(long)]
+        print: bool,
+    },
+}

@@ -1,0 +1,78 @@
+//! Commands -> what they do; faults -> exit codes.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::args::{Cli, Command};
+use crate::app;
+use crate::config::{self, Config};
+use crate::observe;
+
+/// Wrong usage or configuration (`EX_USAGE`).
+const USAGE: u8 = 64;
+/// A failure of ours or of the machine.
+const FAILURE: u8 = 1;
+
+/// Does what the command line says.
+pub fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Serve { config } => serve(config.as_deref()),
+        Command::Check { file, print } => check(&file, print),
+    }
+}
+
+fn serve(path: Option<&Path>) -> ExitCode {
+    let config = match path.map(config::load).transpose() {
+        Ok(config) => config.unwrap_or_default(),
+        Err(faults) => return fail(USAGE, &faults),
+    };
+    observe::init_log(&config.log);
+    let listen = &config.listen;
+    app::drop_capabilities([listen.http, listen.otlp_grpc, listen.otlp_http].map(|a| a.port()));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(FAILURE, &error),
+    };
+    match runtime.block_on(app::serve(&config, path.map(Into::into))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(FAILURE, &error),
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the answer of the command")]
+fn check(file: &Path, print: bool) -> ExitCode {
+    match config::load(file) {
+        Err(faults) => fail(USAGE, &faults),
+        Ok(config) if print => match to_toml(&config) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(FAILURE, &error),
+        },
+        Ok(_) => {
+            println!("{}: no faults", file.display());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn to_toml(config: &Config) -> Result<String, toml::ser::Error> {
+    toml::to_string_pretty(config)
+}
+
+/// Says what is wrong, with its causes, on standard error.
+#[allow(clippy::print_stderr, reason = "the last word of a failing command")]
+fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    let mut text = format!("sage: {error}");
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        // Our own messages quote their causes already.
+        if !text.contains(&e.to_string()) {
+            text.push_str(&format!(": {e}"));
+        }
+        cause = e.source();
+    }
+    eprintln!("{text}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,7 @@
+//! The operator's file: composed of every stage's own `Config`, checked strictly, all faults at once.
+
+mod load;
+mod schema;
+
+pub use load::{Faults, load, parse};
+pub use schema::{Config, Data, Listen};

@@ -1,0 +1,118 @@
+//! Everything measured in one interval.
+
+use serde::{Deserialize, Serialize};
+
+use super::feature::{Role, Signal};
+use super::name::{Name, RpcKey};
+use super::percentile::Percentiles;
+use super::time::Interval;
+
+/// How an RPC was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RpcKind {
+    /// Both halves.
+    Paired,
+    /// The callee's half only: requests from outside, or from a caller that sends no spans.
+    ServerOnly,
+    /// The caller's half only: the callee is a virtual node (database, cache, foreign service).
+    ClientOnly,
+    /// A message: the producer does not wait for the consumer.
+    Messaging,
+}
+
+/// One RPC in one interval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RpcWindow {
+    /// Which RPC.
+    #[serde(flatten)]
+    pub key: RpcKey,
+    /// How it was observed.
+    pub kind: RpcKind,
+    /// Requests that ended in the interval.
+    pub count: u64,
+    /// Those of them that failed.
+    pub failed: u64,
+    /// Client-side latency, Y^c. Equals the server side when only that was seen.
+    pub client: Percentiles,
+    /// Server-side latency, Y^s. Equals the client side when only that was seen.
+    pub server: Percentiles,
+    /// Request delay, Y^req; zero unless paired.
+    pub request: Percentiles,
+    /// Response delay, Y^resp; zero unless paired.
+    pub response: Percentiles,
+}
+
+/// One replica of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Replica {
+    /// Pod, container or instance.
+    pub name: Name,
+    /// Its host, empty when unknown.
+    pub node: Name,
+}
+
+/// One feature of one service in one interval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureWindow {
+    /// Feature, as the feature table names it.
+    pub name: Name,
+    /// What it tells about.
+    pub role: Role,
+    /// What a high value means.
+    pub signal: Signal,
+    /// Median, 90th and 100th percentile over the replicas (paper 3.3.1).
+    pub percentiles: [f64; 3],
+    /// Value of each replica, in the order of [`ServiceWindow::replicas`]; absent ones are null.
+    pub by_replica: Vec<Option<f64>>,
+}
+
+impl FeatureWindow {
+    /// Mean of the percentiles: one number that a single bad replica still moves.
+    pub fn level(&self) -> f64 {
+        self.percentiles.iter().sum::<f64>() / 3.0
+    }
+}
+
+/// One service in one interval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceWindow {
+    /// Which service.
+    pub service: Name,
+    /// Its replicas, as far as samples or spans name them.
+    pub replicas: Vec<Replica>,
+    /// Its features, in the order of the feature table.
+    pub features: Vec<FeatureWindow>,
+}
+
+/// Everything measured in one interval.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// When.
+    pub interval: Interval,
+    /// RPCs, sorted by key.
+    pub rpcs: Vec<RpcWindow>,
+    /// Services with samples, sorted by name.
+    pub services: Vec<ServiceWindow>,
+    /// Share of RPC halves that found what they needed to be placed in the RPC graph.
+    pub completeness: f64,
+}
+
+impl Frame {
+    /// The window of `key`.
+    pub fn rpc(&self, key: &RpcKey) -> Option<&RpcWindow> {
+        self.rpcs.binary_search_by(|w| w.key.cmp(key)).ok().map(|i| &self.rpcs[i])
+    }
+
+    /// The window of a service's samples.
+    pub fn service(&self, name: &str) -> Option<&ServiceWindow> {
+        self.services.binary_search_by(|w| (*w.service).cmp(name)).ok().map(|i| &self.services[i])
+    }
+
+    /// RPCs by which the outside world reaches `service`; all RPCs into it when none does.
+    pub fn entry_rpcs<'a>(&'a self, service: &'a str) -> Vec<&'a RpcWindow> {
+        let into = || self.rpcs.iter().filter(move |w| &*w.key.callee == service);
+        let from_user: Vec<_> = into().filter(|w| w.key.is_entry()).collect();
+        if from_user.is_empty() { into().collect() } else { from_user }
+    }
+}

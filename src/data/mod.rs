@@ -1,0 +1,32 @@
+//! The values that travel between stages. No I/O, no async, no locks, no imports of ours.
+
+mod alert;
+mod diagnosis;
+mod feature;
+mod frame;
+mod model_status;
+mod name;
+mod percentile;
+mod qos;
+mod sample;
+mod saved_model;
+mod span;
+mod telemetry;
+mod time;
+
+pub use alert::{Alert, AlertKey, AlertStatus};
+pub use diagnosis::{
+    BaselineScore, Diagnosis, DiagnosisState, DiagnosisUpdate, MetricEvidence, ModelRef, Outcome,
+    PathStep, QosObservation, RootCause, ServiceScore,
+};
+pub use feature::{FeatureSpec, MetricKind, Resource, Role, Scope, Signal};
+pub use frame::{FeatureWindow, Frame, Replica, RpcKind, RpcWindow, ServiceWindow};
+pub use model_status::{FeatureUse, ModelState, ModelStatus, NodeQuality};
+pub use name::{Name, OVERFLOW, RpcKey, USER};
+pub use percentile::{LEVELS, Percentiles};
+pub use qos::{QosTarget, mixture_quantile};
+pub use sample::{STALE_NAN_BITS, Sample, Series};
+pub use saved_model::SavedModel;
+pub use span::{Half, Peer, PeerKind, Span};
+pub use telemetry::Telemetry;
+pub use time::{EventTime, Interval};

@@ -1,0 +1,206 @@
+//! The alerts that are known, and which of them want a diagnosis. Pure.
+
+use std::collections::BTreeMap;
+
+use super::config::Config;
+use crate::data::{Alert, AlertKey, AlertStatus, EventTime, Outcome};
+
+/// One alert and what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// Identity of its diagnosis.
+    pub id: String,
+    /// The alert as last delivered.
+    pub alert: Alert,
+    /// Outcome of the last diagnosis.
+    pub outcome: Option<Outcome>,
+}
+
+/// All known alerts, bounded.
+#[derive(Debug)]
+pub struct Book {
+    incidents: BTreeMap<AlertKey, Incident>,
+    max: usize,
+}
+
+/// What a delivery changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delivery {
+    /// Diagnosis ids in the order of the alerts.
+    pub ids: Vec<String>,
+    /// What must be on disk before the sender hears that all is well.
+    pub journal: Vec<(String, Alert)>,
+    /// Alerts that are new.
+    pub new: Vec<AlertKey>,
+    /// Alerts that have ended with this delivery.
+    pub resolved: Vec<AlertKey>,
+}
+
+/// The identity of an alert's diagnosis: the same for every delivery, on every replica.
+pub fn diagnosis_id(key: &AlertKey) -> String {
+    let printable = key.fingerprint.chars().filter(char::is_ascii_alphanumeric).take(32);
+    format!("{}-{:x}", printable.collect::<String>(), key.starts_at.0)
+}
+
+impl Book {
+    /// A book of at most `max` alerts, with those of the last run.
+    pub fn new(max: usize, restored: impl IntoIterator<Item = (Alert, Option<Outcome>)>) -> Self {
+        let mut book = Self { incidents: BTreeMap::new(), max };
+        for (alert, outcome) in restored {
+            let id = diagnosis_id(&alert.key);
+            book.incidents.insert(alert.key.clone(), Incident { id, alert, outcome });
+        }
+        book.bound();
+        book
+    }
+
+    /// What delivering `alerts` would change; nothing is changed yet.
+    pub fn plan(&self, alerts: &[Alert]) -> Delivery {
+        let mut delivery = Delivery::default();
+        for alert in alerts {
+            let id = diagnosis_id(&alert.key);
+            delivery.ids.push(id.clone());
+            let known = self.incidents.get(&alert.key);
+            let is_new = known.is_none() && !delivery.new.contains(&alert.key);
+            let ends = alert.status == AlertStatus::Resolved
+                && known.is_some_and(|k| k.alert.status == AlertStatus::Firing);
+            if is_new {
+                delivery.new.push(alert.key.clone());
+            }
+            if ends {
+                delivery.resolved.push(alert.key.clone());
+            }
+            if is_new || ends {
+                delivery.journal.push((id, alert.clone()));
+            }
+        }
+        delivery
+    }
+
+    /// Makes the changes of `delivery`, which is on disk now.
+    pub fn apply(&mut self, delivery: &Delivery) {
+        for (id, alert) in &delivery.journal {
+            let incident = self.incidents.entry(alert.key.clone()).or_insert_with(|| Incident {
+                id: id.clone(),
+                alert: alert.clone(),
+                outcome: None,
+            });
+            incident.alert = alert.clone();
+        }
+        self.bound();
+    }
+
+    /// Forgets the alerts that began first.
+    fn bound(&mut self) {
+        while self.incidents.len() > self.max {
+            let oldest = self.incidents.keys().min_by_key(|k| k.starts_at).cloned();
+            let Some(oldest) = oldest else { return };
+            self.incidents.remove(&oldest);
+        }
+    }
+
+    /// The incident of `key`.
+    pub fn get(&self, key: &AlertKey) -> Option<&Incident> {
+        self.incidents.get(key)
+    }
+
+    /// Notes what a diagnosis came to.
+    pub fn settle(&mut self, key: &AlertKey, outcome: Option<Outcome>) {
+        if let Some(incident) = self.incidents.get_mut(key) {
+            incident.outcome = outcome;
+        }
+    }
+
+    /// Alerts that a newly closed interval which ends at `closed` may tell more about: no cause is
+    /// known yet, and the interval is still within their range.
+    pub fn unsettled(&self, closed: EventTime, config: &Config) -> Vec<AlertKey> {
+        self.incidents
+            .values()
+            .filter(|i| {
+                i.outcome != Some(Outcome::RootCause)
+                    && closed <= i.alert.key.starts_at.plus(config.lookahead + config.pending)
+                    && closed >= i.alert.key.starts_at.minus(config.pending)
+                    && i.alert.ends_at.is_none_or(|ends| closed <= ends.plus(config.pending))
+            })
+            .map(|i| i.alert.key.clone())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap as Map;
+
+    fn alert(fingerprint: &str, at: i64, status: AlertStatus) -> Alert {
+        Alert {
+            key: AlertKey { fingerprint: fingerprint.into(), starts_at: EventTime(at) },
+            status,
+            labels: Map::new(),
+            annotations: Map::new(),
+            ends_at: (status == AlertStatus::Resolved).then_some(EventTime(at + 60_000)),
+        }
+    }
+
+    fn deliver(book: &mut Book, alerts: &[Alert]) -> Delivery {
+        let delivery = book.plan(alerts);
+        book.apply(&delivery);
+        delivery
+    }
+
+    #[test]
+    fn a_repeat_changes_nothing_and_keeps_the_id() {
+        let mut book = Book::new(10, []);
+        let a = alert("f1", 0, AlertStatus::Firing);
+        let first = deliver(&mut book, std::slice::from_ref(&a));
+        assert_eq!((first.new.len(), first.journal.len()), (1, 1));
+        let twice = deliver(&mut book, &[a.clone(), a]);
+        assert_eq!(twice.ids, [first.ids[0].clone(), first.ids[0].clone()]);
+        assert_eq!((twice.new.len(), twice.journal.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_same_labels_firing_again_later_is_another_alert() {
+        let mut book = Book::new(10, []);
+        let ids = [0, 60_000]
+            .map(|at| deliver(&mut book, &[alert("f1", at, AlertStatus::Firing)]).ids[0].clone());
+        assert_ne!(ids[0], ids[1]);
+    }
+
+    #[test]
+    fn a_resolve_closes_once() {
+        let mut book = Book::new(10, []);
+        deliver(&mut book, &[alert("f1", 0, AlertStatus::Firing)]);
+        let end = alert("f1", 0, AlertStatus::Resolved);
+        assert_eq!(deliver(&mut book, std::slice::from_ref(&end)).resolved.len(), 1);
+        assert_eq!(
+            deliver(&mut book, &[end]),
+            Delivery {
+                ids: vec![diagnosis_id(&alert("f1", 0, AlertStatus::Firing).key)],
+                ..Delivery::default()
+            }
+        );
+    }
+
+    #[test]
+    fn new_intervals_concern_only_open_questions_in_range() {
+        let config = Config::default();
+        let mut book = Book::new(10, []);
+        let a = alert("f1", 1_000_000, AlertStatus::Firing);
+        deliver(&mut book, std::slice::from_ref(&a));
+        assert_eq!(book.unsettled(EventTime(1_030_000), &config).len(), 1);
+        assert_eq!(book.unsettled(EventTime(9_000_000), &config).len(), 0);
+        book.settle(&a.key, Some(Outcome::RootCause));
+        assert_eq!(book.unsettled(EventTime(1_030_000), &config).len(), 0);
+    }
+
+    #[test]
+    fn beyond_the_limit_the_oldest_alert_is_forgotten() {
+        let mut book = Book::new(2, []);
+        for at in [3, 1, 2] {
+            deliver(&mut book, &[alert("f", at, AlertStatus::Firing)]);
+        }
+        assert!(book.get(&alert("f", 1, AlertStatus::Firing).key).is_none());
+        assert!(book.get(&alert("f", 3, AlertStatus::Firing).key).is_some());
+    }
+}

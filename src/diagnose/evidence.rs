@@ -1,0 +1,103 @@
+//! How abnormal each service is, before any counterfactual, and whose network it is.
+
+use super::inquiry::Inquiry;
+use crate::data::{Name, Resource};
+use crate::graph::{CausalNet, Situation};
+use crate::stats::median;
+
+/// Share of a service's links that must be slow before the slowness is taken for its own.
+const COMMON: f64 = 0.6;
+
+/// Evidence about every service, median over the violating intervals.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// z-score of each resource, network delays included.
+    pub resources: Vec<[f64; 4]>,
+    /// z-scores of single features, strongest first.
+    pub features: Vec<Vec<(Name, Resource, f64)>>,
+    /// Distance of the latents from their prior.
+    pub latents: Vec<f64>,
+    /// RPCs whose network is restored together with the service.
+    pub nets: Vec<Vec<usize>>,
+}
+
+impl Evidence {
+    /// Collects it; `gate` is the z-score from which a value counts as abnormal.
+    pub fn collect(inquiry: &Inquiry<'_>, gate: f64) -> Self {
+        let situations: Vec<Situation> =
+            inquiry.frames().map(|f| inquiry.mechanism().situation(f, inquiry.normal())).collect();
+        let net = inquiry.net();
+        let over =
+            |pick: &dyn Fn(&Situation) -> f64| median(situations.iter().map(pick)).unwrap_or(0.0);
+        let delays: Vec<f64> = (0..net.rpcs.len()).map(|i| over(&|s| s.delays[i])).collect();
+        let links: Vec<Links> =
+            (0..net.services.len()).map(|j| Links::of(net, j, &delays, gate)).collect();
+        let mut resources = Vec::new();
+        for (j, links) in links.iter().enumerate() {
+            let mut z: [f64; 4] = std::array::from_fn(|r| over(&|s| s.resources[j][r]));
+            // Delays between spans include waiting at both ends: they speak for the network only
+            // where no metric of the network does.
+            if !situations.iter().any(|s| s.has_network_metrics[j]) {
+                z[Resource::Network.index()] = links.delay;
+            }
+            resources.push(z);
+        }
+        Self {
+            features: (0..net.services.len()).map(|j| features(&situations, j)).collect(),
+            latents: (0..net.services.len()).map(|j| over(&|s| s.latents[j])).collect(),
+            nets: links.into_iter().map(|l| l.nets).collect(),
+            resources,
+        }
+    }
+
+    /// The strongest evidence about service `j`.
+    pub fn strongest(&self, j: usize) -> f64 {
+        self.resources[j].iter().copied().fold(0.0, f64::max)
+    }
+}
+
+fn features(situations: &[Situation], j: usize) -> Vec<(Name, Resource, f64)> {
+    let Some(first) = situations.first() else { return Vec::new() };
+    let mut all: Vec<(Name, Resource, f64)> = first.features[j]
+        .iter()
+        .map(|(name, resource, _)| {
+            let of = |s: &Situation| {
+                s.features[j].iter().find(|(n, _, _)| n == name).map(|(_, _, z)| *z)
+            };
+            let z = median(situations.iter().filter_map(of)).unwrap_or(0.0);
+            (name.clone(), *resource, z)
+        })
+        .collect();
+    all.sort_by(|a, b| b.2.total_cmp(&a.2).then_with(|| a.0.cmp(&b.0)));
+    all
+}
+
+/// The links of a service.
+struct Links {
+    /// RPCs whose network goes with the service.
+    nets: Vec<usize>,
+    /// z-score of the delays that are its own.
+    delay: f64,
+}
+
+impl Links {
+    /// A link belongs to the service it leads to. When most links of a service are slow, those it
+    /// uses as a caller too, the trouble is at its own end.
+    fn of(net: &CausalNet, j: usize, delays: &[f64], gate: f64) -> Self {
+        let is_paired = |i: &usize| net.rpcs[*i].kind == crate::data::RpcKind::Paired;
+        let inward: Vec<usize> = net.served(j).filter(is_paired).collect();
+        let outward: Vec<usize> = net.invoked(j).filter(is_paired).collect();
+        let slow = |links: &[usize]| {
+            let count = links.iter().filter(|i| delays[**i] > gate).count();
+            count as f64 / links.len().max(1) as f64
+        };
+        let is_common = match outward.len() {
+            0 => false,
+            1 => slow(&outward) > 0.0 && slow(&inward) >= COMMON,
+            _ => slow(&outward) >= COMMON,
+        };
+        let own = if is_common { [inward, outward].concat() } else { inward };
+        let delay = median(own.iter().map(|i| delays[*i])).unwrap_or(0.0);
+        Self { nets: own, delay }
+    }
+}

@@ -1,0 +1,93 @@
+//! Normal values: the median of everything measured while QoS was met (paper 4.2).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::data::{
+    FeatureWindow, Frame, Interval, Name, Percentiles, RpcKey, RpcWindow, ServiceWindow,
+};
+use crate::stats::median;
+
+/// Fewer intervals than this before the range make intervals after it count, too.
+const ENOUGH: usize = 20;
+
+/// The frames that tell what is normal for `range`: the newest `count` that met QoS and end before
+/// it. When too few do, as for an alert about the very first minutes in history, frames after the
+/// range help out.
+pub fn normal_frames<'a>(
+    history: &'a [Arc<Frame>],
+    range: &Interval,
+    met: impl Fn(&Frame) -> bool,
+    count: usize,
+) -> Vec<&'a Frame> {
+    let usable = |f: &&Arc<Frame>| !f.rpcs.is_empty() && met(f);
+    let before = history.iter().rev().filter(|f| f.interval.end <= range.start).filter(usable);
+    let mut frames: Vec<&Frame> = before.take(count).map(|f| &**f).collect();
+    if frames.len() < ENOUGH {
+        let after = history.iter().filter(|f| f.interval.start >= range.end).filter(usable);
+        frames.extend(after.take(count - frames.len()).map(|f| &**f));
+    }
+    frames
+}
+
+/// A frame that holds the median of everything in `frames`. Counts are medians as well, over the
+/// frames in which the RPC occurs.
+pub fn normal_frame(frames: &[&Frame]) -> Frame {
+    let interval = Interval {
+        start: frames.iter().map(|f| f.interval.start).min().unwrap_or_default(),
+        end: frames.iter().map(|f| f.interval.end).max().unwrap_or_default(),
+    };
+    Frame { interval, rpcs: rpcs(frames), services: services(frames), completeness: 1.0 }
+}
+
+fn rpcs(frames: &[&Frame]) -> Vec<RpcWindow> {
+    let mut by_key: BTreeMap<&RpcKey, Vec<&RpcWindow>> = BTreeMap::new();
+    for window in frames.iter().flat_map(|f| &f.rpcs) {
+        by_key.entry(&window.key).or_default().push(window);
+    }
+    by_key
+        .into_iter()
+        .map(|(key, windows)| {
+            let middle = |pick: &dyn Fn(&RpcWindow) -> &Percentiles| {
+                Percentiles(std::array::from_fn(|q| {
+                    let values = windows.iter().map(|w| f64::from(pick(w).0[q]));
+                    median(values).unwrap_or(0.0) as f32
+                }))
+            };
+            RpcWindow {
+                key: key.clone(),
+                kind: windows[windows.len() - 1].kind,
+                count: median(windows.iter().map(|w| w.count as f64)).unwrap_or(0.0).round() as u64,
+                failed: 0,
+                client: middle(&|w| &w.client),
+                server: middle(&|w| &w.server),
+                request: middle(&|w| &w.request),
+                response: middle(&|w| &w.response),
+            }
+        })
+        .collect()
+}
+
+fn services(frames: &[&Frame]) -> Vec<ServiceWindow> {
+    let mut by_name: BTreeMap<&Name, BTreeMap<&Name, Vec<&FeatureWindow>>> = BTreeMap::new();
+    for service in frames.iter().flat_map(|f| &f.services) {
+        let features = by_name.entry(&service.service).or_default();
+        for feature in &service.features {
+            features.entry(&feature.name).or_default().push(feature);
+        }
+    }
+    let feature = |windows: Vec<&FeatureWindow>| {
+        let percentiles = std::array::from_fn(|p| {
+            median(windows.iter().map(|w| w.percentiles[p])).unwrap_or(0.0)
+        });
+        FeatureWindow { percentiles, by_replica: Vec::new(), ..windows[0].clone() }
+    };
+    by_name
+        .into_iter()
+        .map(|(service, features)| ServiceWindow {
+            service: service.clone(),
+            replicas: Vec::new(),
+            features: features.into_values().map(feature).collect(),
+        })
+        .collect()
+}

@@ -1,0 +1,69 @@
+//! Level 2: which resource of a culprit (paper 4.2)? `None`: none that a metric shows.
+
+use super::evidence::Evidence;
+use super::inquiry::Inquiry;
+use super::search::Search;
+use crate::data::Resource;
+use crate::graph::{Hypothesis, Query, Restore, What};
+
+/// Paging and disk stalls raise processor use, not the other way round.
+const CPU_DISCOUNT: f64 = 0.6;
+/// A resource must explain this share of what the service's server side explains.
+const SHARE_MIN: f64 = 0.1;
+/// Evidence so strong that it counts although the model has not learnt its effect.
+const STRONG: f64 = 12.0;
+/// The network must explain this share when nothing on the server side is abnormal.
+const NETWORK_SHARE: f64 = 0.5;
+
+/// Names the resource of culprit `j`; `others` are the other culprits, restored throughout.
+pub fn resource_of(
+    inquiry: &Inquiry<'_>,
+    search: &Search<'_>,
+    evidence: &Evidence,
+    j: usize,
+    others: &[usize],
+    hypothesis: Hypothesis,
+    gate: f64,
+) -> Option<Resource> {
+    let query = |what: What| {
+        let mut query = search.query(others, hypothesis);
+        let nets = match what {
+            What::Network | What::All => evidence.nets[j].clone(),
+            _ => Vec::new(),
+        };
+        query.restore.push(Restore { service: j, what, nets });
+        query
+    };
+    let server = [Resource::Cpu, Resource::Memory, Resource::Disk];
+    let mut queries: Vec<Query> = vec![search.query(others, hypothesis)];
+    queries.extend([What::Network, What::Server].map(query));
+    queries.extend(server.map(|r| query(What::Resource(r))));
+    let answers = inquiry.ask(&queries);
+    // How much latency goes away, beside what the other culprits account for.
+    let drop: Vec<f64> =
+        answers[1..].iter().map(|a| (answers[0].log_ms - a.log_ms).max(0.0)).collect();
+    let (network, whole) = (drop[0], drop[1]);
+    let z = evidence.resources[j];
+    let network_z = z[Resource::Network.index()];
+    let accused: Vec<Resource> = server.into_iter().filter(|r| z[r.index()] > gate).collect();
+    if accused.is_empty() {
+        return (network_z > gate && network > NETWORK_SHARE * whole).then_some(Resource::Network);
+    }
+    if network > whole && network_z > gate && network_z > loudest(&accused, &z) {
+        return Some(Resource::Network);
+    }
+    let weight = |r: Resource| {
+        let discount = if r == Resource::Cpu { CPU_DISCOUNT } else { 1.0 };
+        discount * drop[2 + r.index()]
+    };
+    let best = accused.iter().copied().max_by(|a, b| weight(*a).total_cmp(&weight(*b)))?;
+    if drop[2 + best.index()] >= SHARE_MIN * whole {
+        return Some(best);
+    }
+    let loudest = accused.into_iter().max_by(|a, b| z[a.index()].total_cmp(&z[b.index()]))?;
+    (z[loudest.index()] > STRONG).then_some(loudest)
+}
+
+fn loudest(resources: &[Resource], z: &[f64; 4]) -> f64 {
+    resources.iter().map(|r| z[r.index()]).fold(0.0, f64::max)
+}

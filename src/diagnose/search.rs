@@ -1,0 +1,229 @@
+//! Level 1: which services, had they been normal, would have kept the target (paper 4.2)?
+//!
+//! One service that suffices is preferred to several; among those that suffice, one with metric
+//! evidence to one that only its latents accuse.
+
+use super::evidence::Evidence;
+use super::inquiry::{Answer, Inquiry};
+use crate::graph::{Hypothesis, Query, Restore, What};
+
+/// Log units that an explanation without any metric evidence must be better by.
+const NO_EVIDENCE: f64 = 0.3;
+/// Weight of the mean latency against the tail when both are compared.
+const MEAN_WEIGHT: f64 = 0.1;
+/// A service whose latents are this far from their prior is abnormal though no metric says so.
+const LATENT_ABNORMAL: f64 = 2.0;
+/// Candidates for a joint cause, beside those with evidence: by latents, and by effect.
+const CANDIDATES: (usize, usize) = (4, 3);
+/// Candidates for a joint cause at most; each round of the search asks about every one.
+const CANDIDATES_MAX: usize = 12;
+/// A set without metric evidence leaves this much less room for the others.
+const BONUS: f64 = 0.09;
+/// When even everything restored misses the target, a smaller set may be this much worse.
+const JOINT_SLACK: f64 = 0.05;
+/// Share of the violation that must go away before a set is called its cause.
+const RELIEF_MIN: f64 = 0.5;
+
+/// The answer of level 1.
+#[derive(Clone, Debug, Default)]
+pub struct Suspects {
+    /// Culprits, most effective first; empty when nothing explains the violation.
+    pub culprits: Vec<usize>,
+    /// Each service's own counterfactual, under [`Hypothesis::Keep`].
+    pub alone: Vec<Option<Answer>>,
+    /// What the culprits' worlds were computed under.
+    pub hypothesis: Option<Hypothesis>,
+    /// All culprits restored together.
+    pub together: Option<Answer>,
+}
+
+/// The search itself.
+pub struct Search<'a> {
+    inquiry: &'a Inquiry<'a>,
+    evidence: &'a Evidence,
+    gate: f64,
+    threshold: f64,
+}
+
+impl<'a> Search<'a> {
+    /// `gate`: z-score of evidence. `threshold`: probability from which a set suffices.
+    pub fn new(
+        inquiry: &'a Inquiry<'a>,
+        evidence: &'a Evidence,
+        gate: f64,
+        threshold: f64,
+    ) -> Self {
+        Self { inquiry, evidence, gate, threshold }
+    }
+
+    /// Runs it.
+    pub fn run(&self) -> Suspects {
+        let count = self.inquiry.net().services.len();
+        let keep: Vec<Query> = (0..count).map(|j| self.query(&[j], Hypothesis::Keep)).collect();
+        let press: Vec<Query> =
+            (0..count).map(|j| self.query(&[j], Hypothesis::BackPressure)).collect();
+        let mut answers = self.inquiry.ask(&[keep, press].concat());
+        let press = answers.split_off(count);
+        let keep = answers;
+        let (culprits, hypothesis) = self.decide(&keep, &press);
+        let together = (!culprits.is_empty())
+            .then(|| self.inquiry.ask(&[self.query(&culprits, hypothesis)]).pop())
+            .flatten();
+        let alone = keep.iter().copied().map(Some).collect();
+        Suspects { culprits, alone, hypothesis: Some(hypothesis), together }
+    }
+
+    /// All of `services` restored.
+    pub fn query(&self, services: &[usize], hypothesis: Hypothesis) -> Query {
+        let restore = services
+            .iter()
+            .map(|j| Restore { service: *j, what: What::All, nets: self.evidence.nets[*j].clone() })
+            .collect();
+        Query { restore, hypothesis }
+    }
+
+    fn decide(&self, keep: &[Answer], press: &[Answer]) -> (Vec<usize>, Hypothesis) {
+        let suffices = |a: &Answer| self.inquiry.probability(a.log_ms) >= self.threshold;
+        let almost =
+            |a: &Answer| a.log_ms <= self.inquiry.target + self.inquiry.uncertainty(a.log_ms);
+        let either: Vec<(Answer, Hypothesis)> = keep
+            .iter()
+            .zip(press)
+            .map(|(k, p)| {
+                if p.log_ms < k.log_ms {
+                    (*p, Hypothesis::BackPressure)
+                } else {
+                    (*k, Hypothesis::Keep)
+                }
+            })
+            .collect();
+        let kept: Vec<(Answer, Hypothesis)> = keep.iter().map(|a| (*a, Hypothesis::Keep)).collect();
+        for (answers, good) in [
+            (&kept, &suffices as &dyn Fn(&Answer) -> bool),
+            (&either, &suffices),
+            (&kept, &almost),
+            (&either, &almost),
+        ] {
+            if let Some(j) = self.best(answers, good) {
+                return (vec![j], answers[j].1);
+            }
+        }
+        (self.joint(keep), Hypothesis::Keep)
+    }
+
+    /// The best single service among the abnormal ones whose answer is good.
+    fn best(
+        &self,
+        answers: &[(Answer, Hypothesis)],
+        good: &dyn Fn(&Answer) -> bool,
+    ) -> Option<usize> {
+        let score = |j: usize| {
+            let penalty = if self.has_evidence(j) { 0.0 } else { NO_EVIDENCE };
+            answers[j].0.log_ms + penalty + MEAN_WEIGHT * answers[j].0.mean
+        };
+        (0..answers.len())
+            .filter(|j| self.is_abnormal(*j) && good(&answers[*j].0))
+            .min_by(|a, b| score(*a).total_cmp(&score(*b)))
+    }
+
+    fn has_evidence(&self, j: usize) -> bool {
+        self.evidence.strongest(j) >= self.gate
+    }
+
+    /// A service that looks as always is no culprit, whatever restoring it would do.
+    fn is_abnormal(&self, j: usize) -> bool {
+        self.has_evidence(j) || self.evidence.latents[j] >= LATENT_ABNORMAL
+    }
+
+    /// Several services at once: restore every candidate, then take back whoever is not needed.
+    /// Backwards, because when two tiers saturate every single one alone changes nothing.
+    fn joint(&self, keep: &[Answer]) -> Vec<usize> {
+        let mut members = self.candidates(keep);
+        if members.is_empty() {
+            return members;
+        }
+        let ask = |sets: &[Vec<usize>]| -> Vec<f64> {
+            let queries: Vec<Query> =
+                sets.iter().map(|s| self.query(s, Hypothesis::Keep)).collect();
+            self.inquiry.ask(&queries).into_iter().map(|a| a.log_ms).collect()
+        };
+        let all = ask(&[members.clone()])[0];
+        let relief =
+            (self.inquiry.observed - all) / (self.inquiry.observed - self.inquiry.target).max(1e-6);
+        if relief < RELIEF_MIN {
+            return Vec::new();
+        }
+        let reachable = self.inquiry.target + self.inquiry.uncertainty(all);
+        let limit = reachable.max(all + JOINT_SLACK);
+        while members.len() > 1 {
+            let sets: Vec<Vec<usize>> = members.iter().map(|j| without(&members, *j)).collect();
+            let scores = ask(&sets);
+            let cost =
+                |n: usize| scores[n] - if self.has_evidence(members[n]) { 0.0 } else { BONUS };
+            let Some(least) = (0..members.len()).min_by(|a, b| cost(*a).total_cmp(&cost(*b)))
+            else {
+                break;
+            };
+            if scores[least] > limit {
+                break;
+            }
+            members.remove(least);
+        }
+        self.prune(&mut members);
+        self.by_effect(members, &ask)
+    }
+
+    fn candidates(&self, keep: &[Answer]) -> Vec<usize> {
+        let count = keep.len();
+        let mut chosen: Vec<usize> = (0..count).filter(|j| self.has_evidence(*j)).collect();
+        chosen.sort_by(|a, b| self.evidence.strongest(*b).total_cmp(&self.evidence.strongest(*a)));
+        let mut by_latents: Vec<usize> = (0..count).filter(|j| self.is_abnormal(*j)).collect();
+        by_latents.sort_by(|a, b| self.evidence.latents[*b].total_cmp(&self.evidence.latents[*a]));
+        let mut by_effect: Vec<usize> = (0..count).filter(|j| self.is_abnormal(*j)).collect();
+        by_effect.sort_by(|a, b| keep[*a].log_ms.total_cmp(&keep[*b].log_ms));
+        let (latents, effects) = CANDIDATES;
+        let more: Vec<usize> = by_effect
+            .into_iter()
+            .take(effects)
+            .chain(by_latents.into_iter().take(latents))
+            .collect();
+        chosen.truncate(CANDIDATES_MAX - latents - effects);
+        for j in more {
+            if !chosen.contains(&j) {
+                chosen.push(j);
+            }
+        }
+        chosen
+    }
+
+    /// Drops members without metric evidence that (transitively) call another member: what is
+    /// strange about them is pressure from below.
+    fn prune(&self, members: &mut Vec<usize>) {
+        if members.len() < 2 {
+            return;
+        }
+        let callers = self.inquiry.net().callers_of();
+        let all = members.clone();
+        members.retain(|j| self.has_evidence(*j) || !all.iter().any(|k| k != j && callers[*k][*j]));
+    }
+
+    /// Members by what happens when each alone is left as it was: worst first.
+    fn by_effect(
+        &self,
+        mut members: Vec<usize>,
+        ask: &dyn Fn(&[Vec<usize>]) -> Vec<f64>,
+    ) -> Vec<usize> {
+        if members.len() < 2 {
+            return members;
+        }
+        let sets: Vec<Vec<usize>> = members.iter().map(|j| without(&members, *j)).collect();
+        let cost: Vec<(usize, f64)> = members.iter().copied().zip(ask(&sets)).collect();
+        let of = |j: usize| cost.iter().find(|(k, _)| *k == j).map_or(0.0, |(_, c)| *c);
+        members.sort_by(|a, b| of(*b).total_cmp(&of(*a)));
+        members
+    }
+}
+
+fn without(members: &[usize], j: usize) -> Vec<usize> {
+    members.iter().copied().filter(|k| *k != j).collect()
+}

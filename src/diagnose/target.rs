@@ -1,0 +1,100 @@
+//! Which QoS target an alert is about.
+//!
+//! From the alert itself, else from the configuration, else from what the latency was while no
+//! alert fired.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::config::Config;
+use crate::data::{Alert, Frame, QosTarget};
+use crate::stats::{MAD_TO_SIGMA, median_mad};
+
+/// A latency this many robust deviations above the usual one violates an assumed target.
+const ASSUMED_DEVIATIONS: f64 = 3.0;
+/// And at least by this factor.
+const ASSUMED_FACTOR: f64 = 1.25;
+/// Quantile of an assumed target.
+const ASSUMED_QUANTILE: f64 = 0.99;
+/// Frames an assumption rests on at least.
+const FRAMES_MIN: usize = 10;
+
+/// The target of `alert`. The second value says where it came from. `None` when nothing names a
+/// service, or when nothing is known about it.
+pub fn find_target(
+    alert: &Alert,
+    configured: &[QosTarget],
+    history: &[Arc<Frame>],
+    config: &Config,
+) -> Option<(QosTarget, &'static str)> {
+    let named = config.service_labels.iter().find_map(|l| alert.text(l));
+    let known = |name: &str| {
+        configured.iter().any(|t| t.service == name)
+            || history.iter().rev().take(100).any(|f| f.rpcs.iter().any(|r| &*r.key.callee == name))
+    };
+    // A label such as `job` may name the prober instead of a service: it counts only when known.
+    let service = config.service_labels.iter().filter_map(|l| alert.text(l)).find(|s| known(s));
+    let service = match (service.or(named), configured) {
+        (Some(name), _) => name.to_string(),
+        (None, [only]) => only.service.clone(),
+        (None, _) => busiest_entry(history)?,
+    };
+    let number = |name: &str| alert.text(name).and_then(|v| v.trim().parse::<f64>().ok());
+    let quantile = number("sage_quantile").map(|q| if q > 1.0 { q / 100.0 } else { q });
+    if let Some(target_ms) = number("sage_target_ms").filter(|t| *t > 0.0) {
+        let quantile = quantile.unwrap_or(ASSUMED_QUANTILE);
+        return Some((QosTarget { service, quantile, target_ms }, "alert"));
+    }
+    let of_service = |t: &&QosTarget| {
+        t.service == service && quantile.is_none_or(|q| (q - t.quantile).abs() < 1e-6)
+    };
+    if let Some(target) = configured.iter().find(of_service) {
+        return Some((target.clone(), "configuration"));
+    }
+    let quantile = quantile.unwrap_or(ASSUMED_QUANTILE);
+    let frames: Vec<&Frame> = history.iter().map(|f| &**f).collect();
+    assumed_target(&service, quantile, &frames).map(|t| (t, "assumed from history"))
+}
+
+/// What the latency of `service` usually stays below, over all of `frames`: robust against the
+/// minority of frames in which something was wrong.
+pub fn assumed_target(service: &str, quantile: f64, frames: &[&Frame]) -> Option<QosTarget> {
+    let probe = QosTarget { service: service.into(), quantile, target_ms: f64::INFINITY };
+    let logs: Vec<f64> = frames.iter().filter_map(|f| probe.observed_ms(f)).map(f64::ln).collect();
+    if logs.len() < FRAMES_MIN {
+        return None;
+    }
+    let (middle, mad) = median_mad(&logs)?;
+    let slack = (ASSUMED_DEVIATIONS * MAD_TO_SIGMA * mad).max(ASSUMED_FACTOR.ln());
+    Some(QosTarget { target_ms: (middle + slack).exp(), ..probe })
+}
+
+/// Whether `frame` meets all targets. Frames without requests of a service do not violate its
+/// target.
+pub fn met(frame: &Frame, targets: &[QosTarget]) -> bool {
+    targets.iter().all(|t| t.is_violated(frame) != Some(true))
+}
+
+/// Whether QoS was met in each of `frames`. Without configured targets, entry services are held to
+/// what their latency usually is.
+pub fn met_all(frames: &[&Frame], configured: &[QosTarget]) -> Vec<bool> {
+    let targets = if configured.is_empty() {
+        let entries: BTreeSet<&str> = frames
+            .iter()
+            .flat_map(|f| &f.rpcs)
+            .filter(|r| r.key.is_entry())
+            .map(|r| &*r.key.callee)
+            .collect();
+        entries.iter().filter_map(|s| assumed_target(s, ASSUMED_QUANTILE, frames)).collect()
+    } else {
+        configured.to_vec()
+    };
+    frames.iter().map(|f| met(f, &targets)).collect()
+}
+
+/// The service that receives most requests from outside.
+fn busiest_entry(history: &[Arc<Frame>]) -> Option<String> {
+    let newest = history.iter().rev().find(|f| !f.rpcs.is_empty())?;
+    let entries = newest.rpcs.iter().filter(|r| r.key.is_entry());
+    entries.max_by_key(|r| r.count).map(|r| r.key.callee.to_string())
+}

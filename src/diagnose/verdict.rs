@@ -1,0 +1,258 @@
+//! One alert, answered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::baseline::baseline;
+use super::config::Config;
+use super::evidence::Evidence;
+use super::inquiry::Inquiry;
+use super::normal::{normal_frame, normal_frames};
+use super::path::path_to;
+use super::range::{range_of, violating};
+use super::resources::resource_of;
+use super::search::{Search, Suspects};
+use super::target::{find_target, met};
+use crate::data::{
+    Alert, BaselineScore, EventTime, Frame, Interval, MetricEvidence, Outcome, PathStep,
+    QosObservation, QosTarget, RootCause, ServiceScore,
+};
+use crate::graph::{Hypothesis, Mechanism};
+use crate::stats::median;
+
+/// Baseline scores and metrics shown per diagnosis or culprit.
+const SHOWN: usize = 10;
+
+/// Everything a diagnosis depends on.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The alert.
+    pub alert: &'a Alert,
+    /// Closed frames, oldest first.
+    pub history: &'a [Arc<Frame>],
+    /// How far event time has come.
+    pub watermark: Option<EventTime>,
+    /// Configured targets.
+    pub targets: &'a [QosTarget],
+    /// The model, if there is one.
+    pub mechanism: Option<&'a dyn Mechanism>,
+    /// Limits and thresholds.
+    pub config: &'a Config,
+}
+
+/// The answer.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// What came out.
+    pub outcome: Option<Outcome>,
+    /// Hull of the intervals looked at.
+    pub interval: Option<Interval>,
+    /// Target and observation.
+    pub qos: Option<QosObservation>,
+    /// Culprits.
+    pub root_causes: Vec<RootCause>,
+    /// Every service's own counterfactual, best first.
+    pub services: Vec<ServiceScore>,
+    /// From the entry to the first culprit.
+    pub path: Vec<PathStep>,
+    /// Robust baseline.
+    pub robust_baseline: Vec<BaselineScore>,
+    /// Share of RPC halves placed.
+    pub graph_completeness: f64,
+    /// Remarks.
+    pub notes: BTreeMap<String, String>,
+}
+
+/// Answers `question`.
+pub fn diagnose(question: &Question<'_>) -> Verdict {
+    let mut verdict = Verdict::default();
+    let config = question.config;
+    let Some((target, source)) =
+        find_target(question.alert, question.targets, question.history, config)
+    else {
+        verdict.outcome = Some(Outcome::NotEnoughData);
+        verdict.note("target", "neither the alert nor the configuration names a service with data");
+        return verdict;
+    };
+    verdict.note("target", source);
+    let range = range_of(question.alert, question.watermark, config);
+    let (seen, frames) = violating(question.history, &range, &target, config.intervals_max);
+    let shown = if frames.is_empty() {
+        newest_in(question.history, &range, &target)
+    } else {
+        frames.clone()
+    };
+    verdict.describe(&shown, &target);
+    if seen == 0 {
+        verdict.outcome = Some(Outcome::NotEnoughData);
+        verdict.note(
+            "range",
+            &format!(
+                "no closed interval with requests to {} in {} .. {}",
+                target.service, range.start, range.end
+            ),
+        );
+        return verdict;
+    }
+    if frames.is_empty() {
+        verdict.outcome = Some(Outcome::QosMet);
+        return verdict;
+    }
+    let mut goals = question.targets.to_vec();
+    goals.push(target.clone());
+    let calm = normal_frames(question.history, &range, |f| met(f, &goals), config.normal_intervals);
+    verdict.robust_baseline = baseline(&frames, &calm);
+    verdict.robust_baseline.truncate(SHOWN);
+    let normal = normal_frame(&calm);
+    let inquiry = question
+        .mechanism
+        .filter(|_| !calm.is_empty())
+        .and_then(|m| Inquiry::new(m, &frames, &normal, &target));
+    match inquiry {
+        None if question.mechanism.is_some() => {
+            verdict.outcome = Some(Outcome::NotEnoughData);
+            let why = "the model does not know this service, or nothing tells what is normal";
+            verdict.note("model", why);
+        }
+        None => verdict.outcome = Some(Outcome::NoModel),
+        Some(inquiry) => verdict.accuse(&inquiry, &frames, &target, config),
+    }
+    verdict
+}
+
+/// What a verdict without violation shows: the newest interval of the range.
+fn newest_in<'a>(
+    history: &'a [Arc<Frame>],
+    range: &Interval,
+    target: &QosTarget,
+) -> Vec<&'a Frame> {
+    let with_data = |f: &&Arc<Frame>| f.interval.overlaps(range) && target.observed_ms(f).is_some();
+    history.iter().rev().find(with_data).map(|f| vec![&**f]).unwrap_or_default()
+}
+
+impl Verdict {
+    fn note(&mut self, key: &str, text: &str) {
+        self.notes.insert(key.into(), text.into());
+    }
+
+    fn describe(&mut self, frames: &[&Frame], target: &QosTarget) {
+        let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return };
+        self.interval = Some(Interval { start: first.interval.start, end: last.interval.end });
+        let observed = frames.iter().filter_map(|f| target.observed_ms(f));
+        self.qos = Some(QosObservation {
+            service: target.service.clone(),
+            quantile: target.quantile,
+            target_ms: target.target_ms,
+            observed_ms: median(observed).unwrap_or(0.0),
+        });
+        self.graph_completeness = median(frames.iter().map(|f| f.completeness)).unwrap_or(0.0);
+    }
+
+    /// Asks the counterfactuals.
+    fn accuse(
+        &mut self,
+        inquiry: &Inquiry<'_>,
+        frames: &[&Frame],
+        target: &QosTarget,
+        config: &Config,
+    ) {
+        let evidence = Evidence::collect(inquiry, config.evidence);
+        let search = Search::new(inquiry, &evidence, config.evidence, config.threshold);
+        let suspects = search.run();
+        self.services = scores(inquiry, &evidence, &suspects);
+        let hypothesis = suspects.hypothesis.unwrap_or(Hypothesis::Keep);
+        for j in &suspects.culprits {
+            let others: Vec<usize> = suspects.culprits.iter().copied().filter(|k| k != j).collect();
+            let resource =
+                resource_of(inquiry, &search, &evidence, *j, &others, hypothesis, config.evidence);
+            let together = suspects.together.map_or(inquiry.observed, |a| a.log_ms);
+            let alone = suspects.alone[*j].map_or(inquiry.observed, |a| a.log_ms);
+            let log_ms = if others.is_empty() { together } else { alone };
+            let (replicas, nodes) = outstanding(frames, &inquiry.net().services[*j], &evidence, *j);
+            self.root_causes.push(RootCause {
+                service: inquiry.net().services[*j].to_string(),
+                resource,
+                probability: inquiry.probability(together),
+                counterfactual_ms: log_ms.exp(),
+                metrics: metrics(inquiry, &evidence, *j, config.evidence),
+                replicas,
+                nodes,
+            });
+        }
+        self.outcome = Some(Outcome::Unexplained);
+        if let Some(first) = suspects.culprits.first() {
+            self.outcome = Some(Outcome::RootCause);
+            let query = search.query(&suspects.culprits, hypothesis);
+            self.path = path_to(inquiry, *first, &query, target);
+        }
+    }
+}
+
+fn scores(inquiry: &Inquiry<'_>, evidence: &Evidence, suspects: &Suspects) -> Vec<ServiceScore> {
+    let mut scores: Vec<ServiceScore> = suspects
+        .alone
+        .iter()
+        .enumerate()
+        .filter_map(|(j, answer)| {
+            let log_ms = (*answer)?.log_ms;
+            Some(ServiceScore {
+                service: inquiry.net().services[j].to_string(),
+                counterfactual_ms: log_ms.exp(),
+                probability: inquiry.probability(log_ms),
+                abnormality: evidence.strongest(j),
+            })
+        })
+        .collect();
+    scores.sort_by(|a, b| a.counterfactual_ms.total_cmp(&b.counterfactual_ms));
+    scores
+}
+
+/// Abnormal metrics of a culprit beside their normal values, strongest first.
+fn metrics(inquiry: &Inquiry<'_>, evidence: &Evidence, j: usize, gate: f64) -> Vec<MetricEvidence> {
+    let service = &inquiry.net().services[j];
+    let level = |frame: &Frame, name: &str| {
+        let window = frame.service(service)?;
+        window.features.iter().find(|f| &*f.name == name).map(crate::data::FeatureWindow::level)
+    };
+    evidence.features[j]
+        .iter()
+        .filter(|(_, _, z)| *z > gate)
+        .take(SHOWN)
+        .filter_map(|(name, _, _)| {
+            Some(MetricEvidence {
+                name: name.to_string(),
+                observed: median(inquiry.frames().filter_map(|f| level(f, name)))?,
+                normal: level(inquiry.normal(), name)?,
+            })
+        })
+        .collect()
+}
+
+/// Replicas of a culprit that stand out by its most abnormal metric, and their hosts; all of them
+/// when they are alike.
+fn outstanding(
+    frames: &[&Frame],
+    service: &str,
+    evidence: &Evidence,
+    j: usize,
+) -> (Vec<String>, Vec<String>) {
+    let Some(window) = frames.last().and_then(|f| f.service(service)) else {
+        return Default::default();
+    };
+    let feature = evidence.features[j]
+        .first()
+        .and_then(|(name, _, _)| window.features.iter().find(|f| f.name == *name));
+    let value = |r: usize| feature.and_then(|f| f.by_replica.get(r).copied().flatten());
+    let most = (0..window.replicas.len()).filter_map(value).fold(0.0, f64::max);
+    let stands_out = |r: &usize| value(*r).is_none_or(|v| v >= most / 2.0);
+    let chosen: Vec<&crate::data::Replica> = (0..window.replicas.len())
+        .filter(stands_out)
+        .map(|r| &window.replicas[r])
+        .take(SHOWN)
+        .collect();
+    let mut nodes: Vec<String> =
+        chosen.iter().filter(|r| !r.node.is_empty()).map(|r| r.node.to_string()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    (chosen.into_iter().map(|r| r.name.to_string()).collect(), nodes)
+}

@@ -1,0 +1,106 @@
+//! What can be asked of any model of a causal net. Diagnosis knows this trait and nothing else of
+//! a model; tests answer it with exact linear mechanisms.
+
+use serde::{Deserialize, Serialize};
+
+use super::net::CausalNet;
+use crate::data::{Frame, Name, Percentiles, Resource};
+
+/// Which of a service's causes are set to their normal values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// All metrics and latents of the service, and the network of the RPCs given beside it.
+    All,
+    /// The server side only: X^s and Z^s.
+    Server,
+    /// The network only: X^net and Z^net of the RPCs given beside it.
+    Network,
+    /// The metrics of one server-side resource; the latents move along as their prior does.
+    Resource(Resource),
+}
+
+/// One intervention.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Restore {
+    /// Service whose causes are restored.
+    pub service: usize,
+    /// Which of them.
+    pub what: What,
+    /// RPCs whose network is restored along.
+    pub nets: Vec<usize>,
+}
+
+/// What the latents of services that are not restored do under an intervention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hypothesis {
+    /// They stay as abducted: what is unexplained about a service is its own.
+    Keep,
+    /// They are what the metrics predict: what is unexplained about a service is pressure from
+    /// below and goes away with its cause.
+    BackPressure,
+}
+
+/// A counterfactual query: "had these been normal".
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// Interventions, all at once.
+    pub restore: Vec<Restore>,
+    /// About everything else.
+    pub hypothesis: Hypothesis,
+}
+
+/// Latencies of every RPC of the net, by index, milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Latencies {
+    /// Client side, Y^c.
+    pub client: Vec<Percentiles>,
+    /// Server side, Y^s.
+    pub server: Vec<Percentiles>,
+}
+
+/// How far one interval is from normal, before any counterfactual.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Situation {
+    /// Robust z-score of each resource of each service ([`Resource::ALL`] order), from metrics
+    /// that are causes rather than effects.
+    pub resources: Vec<[f64; 4]>,
+    /// Robust z-score of every usable feature of each service.
+    pub features: Vec<Vec<(Name, Resource, f64)>>,
+    /// Whether any network metric exists for the service.
+    pub has_network_metrics: Vec<bool>,
+    /// RMS distance of each service's latents from what its metrics predict, in prior deviations.
+    pub latents: Vec<f64>,
+    /// Robust z-score of request + response delay of each RPC.
+    pub delays: Vec<f64>,
+}
+
+/// Goodness of fit on intervals the model was not trained on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// R² of reconstructed server-side latencies, in milliseconds.
+    pub r2: f64,
+    /// The same in log space.
+    pub r2_log: f64,
+    /// In log space, from the prior: metrics and callees alone explain this much.
+    pub r2_prior: f64,
+    /// RMSE, milliseconds.
+    pub rmse_ms: f64,
+    /// R² in log space by RPC index.
+    pub by_rpc: Vec<f64>,
+}
+
+/// A model of a causal net.
+pub trait Mechanism: Send + Sync + std::fmt::Debug {
+    /// The net it is a model of.
+    fn net(&self) -> &CausalNet;
+
+    /// Abduction, action and prediction for every query about `frame` at once. `normal` holds the
+    /// normal value of everything measured.
+    fn answer(&self, frame: &Frame, normal: &Frame, queries: &[Query]) -> Vec<Latencies>;
+
+    /// How far `frame` is from normal.
+    fn situation(&self, frame: &Frame, normal: &Frame) -> Situation;
+
+    /// Goodness of fit.
+    fn quality(&self) -> &Quality;
+}

@@ -1,0 +1,3 @@
+//! The proving ground: applications to diagnose, faults to find, scores.
+
+pub mod sim;

@@ -1,0 +1,5 @@
+mod conservation;
+mod faults;
+mod metrics;
+mod support;
+mod traces;

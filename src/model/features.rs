@@ -1,0 +1,330 @@
+//! Frames -> metric inputs of the model, and how abnormal each metric is.
+//!
+//! A feature's level is taken in log space relative to the service's own normal. For judging
+//! abnormality it is also freed of what the load explains; the networks see it as it is, beside
+//! the load.
+
+use std::collections::BTreeMap;
+
+use linfa::Dataset;
+use linfa::traits::{Fit, Transformer};
+use ndarray::{Array1, Array2, Array3};
+use serde::{Deserialize, Serialize};
+
+use super::basis::{Basis, COMPONENTS};
+use super::load::{LoadFit, loads};
+use super::scale::{RobustScaler, RobustScalerParams, ScaleError};
+use super::screen::{Cells, screen};
+use crate::data::{Frame, Resource, RpcWindow, Signal};
+use crate::graph::CausalNet;
+use crate::stats::{MAD_TO_SIGMA, median, median_mad, quantile};
+
+/// Numbers per service for its server-side resources (cpu, memory, disk).
+pub const SERVER_INPUTS: usize = 3 * COMPONENTS;
+/// Numbers per service for its network.
+pub const NET_INPUTS: usize = COMPONENTS;
+
+/// A robust deviation is never taken to be smaller than this, in log units: a metric that hardly
+/// ever moves is not abnormal when it moves by two percent.
+const DEVIATION_MIN: f64 = 0.02;
+/// Levels this small a share of the largest ever seen are not told apart.
+const EPSILON_SHARE: f64 = 0.01;
+
+/// One metric feature, pooled over services.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Feature {
+    /// Name in the feature table.
+    pub name: String,
+    /// What it tells about.
+    pub resource: Resource,
+    /// Added to the level before the logarithm.
+    epsilon: f64,
+    /// Whether it tells of use or of shortage.
+    pub signal: Signal,
+    /// Whether it is a cause rather than an effect of latency.
+    pub kept: bool,
+}
+
+/// Normal of one feature at one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Baseline {
+    /// Median of the log level.
+    median: f64,
+    /// Robust deviation of the load-free log level.
+    sigma: f64,
+    /// What the load explains.
+    load: LoadFit,
+}
+
+/// Everything learnt about metrics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeatureModel {
+    /// Features, by name.
+    pub features: Vec<Feature>,
+    scaler: RobustScaler,
+    /// By resource.
+    bases: Vec<Basis>,
+    /// `[service][feature]`; `None` where the service has no such metric.
+    baselines: Vec<Vec<Option<Baseline>>>,
+    /// Median requests served per interval, by service.
+    requests: Vec<f64>,
+}
+
+/// Metric inputs of one frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inputs {
+    /// `[service, SERVER_INPUTS]`
+    pub server: Array2<f32>,
+    /// `[service, NET_INPUTS]`
+    pub net: Array2<f32>,
+    /// `[service]`
+    pub load: Array1<f32>,
+}
+
+/// Log levels of every feature: `[service, feature, frame]`, NaN where missing.
+fn log_levels(frames: &[&Frame], net: &CausalNet, features: &[Feature]) -> Array3<f64> {
+    let shape = (net.services.len(), features.len(), frames.len());
+    let mut levels = Array3::from_elem(shape, f64::NAN);
+    for (t, frame) in frames.iter().enumerate() {
+        for (j, service) in net.services.iter().enumerate() {
+            let Some(window) = frame.service(service) else { continue };
+            for feature in &window.features {
+                let at = features.binary_search_by(|f| (*f.name).cmp(&*feature.name));
+                if let Ok(f) = at {
+                    levels[[j, f, t]] = (feature.level().max(0.0) + features[f].epsilon).ln();
+                }
+            }
+        }
+    }
+    levels
+}
+
+impl FeatureModel {
+    /// Learns from frames; `met[t]` says whether QoS was met in frame `t`.
+    ///
+    /// # Errors
+    /// [`ScaleError::Empty`] when there is no frame.
+    pub fn fit(frames: &[&Frame], met: &[bool], net: &CausalNet) -> Result<Self, ScaleError> {
+        let mut features = find_features(frames);
+        let levels = log_levels(frames, net, &features);
+        let (requests, load) = loads(frames, net, met);
+        let baselines = fit_baselines(&levels, &load, met, &mut features);
+        let mut this = Self {
+            scaler: RobustScalerParams
+                .fit(&Dataset::new(Array2::zeros((1, features.len())), Array1::zeros(1)))?,
+            bases: Vec::new(),
+            baselines,
+            requests,
+            features,
+        };
+        let cells = this.cells(&levels, &load, frames, net, met);
+        screen(&mut this.features, &cells);
+        this.fit_scale_and_bases(&levels)?;
+        Ok(this)
+    }
+
+    /// Scores of every (service, feature, frame) for the screen.
+    fn cells(
+        &self,
+        levels: &Array3<f64>,
+        load: &Array2<f64>,
+        frames: &[&Frame],
+        net: &CausalNet,
+        met: &[bool],
+    ) -> Cells {
+        let (services, features, count) = levels.dim();
+        let scores = Array3::from_shape_fn((services, features, count), |(j, f, t)| {
+            self.baselines[j][f]
+                .as_ref()
+                .map_or(f64::NAN, |b| b.score(levels[[j, f, t]], load[[j, t]]))
+        });
+        Cells::new(scores, frames, net, met)
+    }
+
+    fn fit_scale_and_bases(&mut self, levels: &Array3<f64>) -> Result<(), ScaleError> {
+        let (services, features, frames) = levels.dim();
+        let deviation = |j: usize, f: usize, t: usize| {
+            self.baselines[j][f].as_ref().map_or(f64::NAN, |b| levels[[j, f, t]] - b.median)
+        };
+        let rows = Array2::from_shape_fn((services * frames, features), |(row, f)| {
+            deviation(row / frames, f, row % frames)
+        });
+        let of_service = Array1::from_shape_fn(services * frames, |row| row / frames);
+        let data = Dataset::new(rows, of_service);
+        self.scaler = RobustScalerParams.fit(&data)?;
+        let scaled = self.scaler.transform(data.records);
+        self.bases = Resource::ALL
+            .iter()
+            .map(|resource| {
+                let columns: Vec<usize> = self.of_resource(*resource).collect();
+                Basis::fit(&scaled.select(ndarray::Axis(1), &columns))
+            })
+            .collect();
+        Ok(())
+    }
+
+    /// Indices of the kept features of `resource`.
+    fn of_resource(&self, resource: Resource) -> impl Iterator<Item = usize> + '_ {
+        let of = move |f: &Feature| f.kept && f.resource == resource;
+        self.features.iter().enumerate().filter(move |(_, f)| of(f)).map(|(i, _)| i)
+    }
+
+    /// Metric inputs of one frame.
+    pub fn inputs(&self, frame: &Frame, net: &CausalNet) -> Inputs {
+        let levels = log_levels(&[frame], net, &self.features);
+        let services = net.services.len();
+        let mut inputs = Inputs {
+            server: Array2::zeros((services, SERVER_INPUTS)),
+            net: Array2::zeros((services, NET_INPUTS)),
+            load: Array1::zeros(services),
+        };
+        let loads = self.loads_of(frame, net);
+        for j in 0..services {
+            inputs.load[j] = input_of_load(loads[j]);
+            for (r, resource) in Resource::ALL.iter().enumerate() {
+                let scaled: Vec<f64> = self
+                    .of_resource(*resource)
+                    .map(|f| match &self.baselines[j][f] {
+                        Some(b) => self.scaler.scale(f, levels[[j, f, 0]] - b.median),
+                        None => 0.0,
+                    })
+                    .collect();
+                let mut out = [0.0; COMPONENTS];
+                self.bases[r].project(&scaled, &mut out);
+                let row = ndarray::ArrayView1::from(&out);
+                let from = r * COMPONENTS;
+                if *resource == Resource::Network {
+                    inputs.net.row_mut(j).assign(&row);
+                } else {
+                    let place = ndarray::s![j, from..from + COMPONENTS];
+                    inputs.server.slice_mut(place).assign(&row);
+                }
+            }
+        }
+        inputs
+    }
+
+    /// ln(requests served / median of that), by service.
+    fn loads_of(&self, frame: &Frame, net: &CausalNet) -> Vec<f64> {
+        let normal = self.requests.iter();
+        served(frame, net).into_iter().zip(normal).map(|(now, n)| load_log(now, *n)).collect()
+    }
+
+    /// Robust z-scores of `frame` against `normal`, by service and kept feature.
+    pub fn scores(&self, frame: &Frame, normal: &Frame, net: &CausalNet) -> Vec<Vec<(usize, f64)>> {
+        let now = log_levels(&[frame], net, &self.features);
+        let then = log_levels(&[normal], net, &self.features);
+        let (loads_now, loads_then) = (self.loads_of(frame, net), self.loads_of(normal, net));
+        (0..net.services.len())
+            .map(|j| {
+                let score = |f: usize| {
+                    let b = self.baselines[j][f].as_ref()?;
+                    let z = b.score(now[[j, f, 0]], loads_now[j])
+                        - b.score(then[[j, f, 0]], loads_then[j]);
+                    z.is_finite().then_some((f, z))
+                };
+                (0..self.features.len())
+                    .filter(|f| self.features[*f].kept)
+                    .filter_map(score)
+                    .collect()
+            })
+            .collect()
+    }
+
+    /// Whether service `j` has any metric of `resource`.
+    pub fn has(&self, j: usize, resource: Resource) -> bool {
+        self.of_resource(resource).any(|f| self.baselines[j][f].is_some())
+    }
+}
+
+impl Baseline {
+    /// Deviation from normal once the load is accounted for, in robust standard deviations.
+    fn score(&self, log_level: f64, load: f64) -> f64 {
+        (log_level - self.load.at(load)) / self.sigma
+    }
+}
+
+/// Sum of `value` over the RPCs into each service.
+pub(super) fn per_service(
+    frame: &Frame,
+    net: &CausalNet,
+    value: impl Fn(&RpcWindow) -> f64,
+) -> Vec<f64> {
+    let mut sums = vec![0.0; net.services.len()];
+    for window in &frame.rpcs {
+        if let Some(j) = net.service(&window.key.callee) {
+            sums[j] += value(window);
+        }
+    }
+    sums
+}
+
+/// Requests each service served in `frame`.
+pub(super) fn served(frame: &Frame, net: &CausalNet) -> Vec<f64> {
+    per_service(frame, net, |w| w.count as f64)
+}
+
+/// ln of the ratio of two request counts, safe at zero.
+pub(super) fn load_log(now: f64, normal: f64) -> f64 {
+    ((now + 1.0) / (normal + 1.0)).ln()
+}
+
+/// Load as the networks see it. Cut off below: where users wait for answers, latency lowers the
+/// load, and a network that may use this learns the effect as a cause.
+fn input_of_load(log: f64) -> f32 {
+    (log / 0.5).clamp(-1.0, 3.0) as f32
+}
+
+/// Features of resources that occur in the frames, with their epsilon.
+fn find_features(frames: &[&Frame]) -> Vec<Feature> {
+    let mut levels: BTreeMap<&str, (Resource, Signal, Vec<f64>)> = BTreeMap::new();
+    for feature in frames.iter().flat_map(|f| &f.services).flat_map(|s| &s.features) {
+        if let Some(resource) = feature.role.resource() {
+            let entry = (resource, feature.signal, Vec::new());
+            levels.entry(&feature.name).or_insert(entry).2.push(feature.level());
+        }
+    }
+    levels
+        .into_iter()
+        .map(|(name, (resource, signal, values))| {
+            let high = quantile(values.iter().copied(), 0.999).unwrap_or(0.0);
+            let high = if high > 0.0 { high } else { values.iter().copied().fold(0.0, f64::max) };
+            let epsilon = if high > 0.0 { high * EPSILON_SHARE } else { EPSILON_SHARE };
+            Feature { name: name.into(), resource, signal, epsilon, kept: true }
+        })
+        .collect()
+}
+
+/// Baselines of every service and feature, from frames that met QoS.
+fn fit_baselines(
+    levels: &Array3<f64>,
+    load: &Array2<f64>,
+    met: &[bool],
+    features: &mut [Feature],
+) -> Vec<Vec<Option<Baseline>>> {
+    let (services, _, frames) = levels.dim();
+    let calm: Vec<usize> = (0..frames).filter(|t| met[*t]).collect();
+    let fit = |j: usize, f: usize| {
+        let pairs: Vec<(f64, f64)> = calm
+            .iter()
+            .map(|t| (load[[j, *t]], levels[[j, f, *t]]))
+            .filter(|(_, v)| v.is_finite())
+            .collect();
+        let middle = median(pairs.iter().map(|(_, v)| *v))?;
+        let load = LoadFit::fit(&pairs, middle);
+        let rest: Vec<f64> = pairs.iter().map(|(l, v)| v - load.at(*l)).collect();
+        let (_, mad) = median_mad(&rest)?;
+        Some(Baseline { median: middle, sigma: MAD_TO_SIGMA * mad, load })
+    };
+    let mut baselines: Vec<Vec<Option<Baseline>>> =
+        (0..services).map(|j| (0..features.len()).map(|f| fit(j, f)).collect()).collect();
+    // A service whose metric happens to stand still is as noisy as half of what is usual.
+    for f in 0..features.len() {
+        let usual = median(baselines.iter().filter_map(|b| Some(b[f].as_ref()?.sigma)));
+        let floor = (usual.unwrap_or(0.0) / 2.0).max(DEVIATION_MIN);
+        for b in baselines.iter_mut().filter_map(|b| b[f].as_mut()) {
+            b.sigma = b.sigma.max(floor);
+        }
+    }
+    baselines
+}

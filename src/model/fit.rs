@@ -1,0 +1,44 @@
+//! Frames in, [`Model`] out.
+
+use std::sync::atomic::AtomicBool;
+
+use super::config::Config;
+use super::error::Error;
+use super::infer::Evaluator;
+use super::network::Network;
+use super::predict::Model;
+use super::quality::measure;
+use super::train::{Learnt, Lesson, train};
+use crate::data::Frame;
+use crate::graph::Quality;
+
+/// Trains and measures a model; see [`train`].
+///
+/// # Errors
+/// Those of [`train`].
+pub fn fit(
+    lesson: &Lesson<'_>,
+    config: &Config,
+    progress: &dyn Fn(f32),
+    cancel: &AtomicBool,
+) -> Result<Model, Error> {
+    let Learnt { features, layout, gvae, held_back } = train(lesson, config, progress, cancel)?;
+    let mut model = Model {
+        id: identity(lesson, config),
+        trained_at: lesson.frames.last().map_or_else(Default::default, |f| f.interval.end),
+        intervals: lesson.frames.len(),
+        net: lesson.net.clone(),
+        features,
+        evaluator: Evaluator::new(Network::from(&gvae), layout),
+        quality: Quality { r2: 0.0, r2_log: 0.0, r2_prior: 0.0, rmse_ms: 0.0, by_rpc: Vec::new() },
+    };
+    let unseen: Vec<&Frame> = held_back.iter().map(|t| lesson.frames[*t]).collect();
+    model.quality = measure(&model, &unseen);
+    Ok(model)
+}
+
+/// Says what a model was trained on: the newest interval, how many, with which seed.
+fn identity(lesson: &Lesson<'_>, config: &Config) -> String {
+    let newest = lesson.frames.last().map_or(0, |f| f.interval.end.0 / 1000);
+    format!("gvae-{newest}-{}-{}", lesson.frames.len(), config.seed)
+}

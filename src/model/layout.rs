@@ -1,0 +1,301 @@
+//! The net as index lists, with what is learnt about it by counting: how often a child is called,
+//! what latencies are normal.
+//!
+//! Latencies are logarithms throughout the model: `L = ln(ms + OFFSET_MS)`.
+
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{Frame, LEVELS, Percentiles, RpcKind, RpcWindow};
+use crate::graph::CausalNet;
+use crate::stats::{MAD_TO_SIGMA, median, median_mad};
+
+/// Percentile levels of a latency.
+pub const LEVEL_COUNT: usize = LEVELS.len();
+/// Keeps the logarithm finite, milliseconds.
+const OFFSET_MS: f32 = 0.05;
+/// Log latency of a child that is not called at all.
+pub const ABSENT: f32 = -8.0;
+
+/// Latency of which kind, in [`Layout::normal`] and [`Observed::latency`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Y^s
+    Server = 0,
+    /// Y^c
+    Client = 1,
+    /// Y^req
+    Request = 2,
+    /// Y^resp
+    Response = 3,
+}
+
+/// One server waits for one child.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    /// RPC that waits.
+    pub parent: usize,
+    /// RPC it waits for.
+    pub child: usize,
+    /// Calls of the child per request of the parent.
+    pub calls: f32,
+}
+
+/// Index lists and normal values. Indices are those of the net.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Number of services.
+    pub services: usize,
+    /// Serving service of each RPC.
+    pub callee: Vec<usize>,
+    /// Invoking service of each RPC; `None` for requests from outside.
+    pub caller: Vec<Option<usize>>,
+    /// How each RPC is observed.
+    pub kind: Vec<RpcKind>,
+    /// Who waits for whom, by parent.
+    pub edges: Vec<Edge>,
+    /// RPCs with a network of their own.
+    pub paired: Vec<usize>,
+    /// RPCs whose client latency is more than a copy of the server latency.
+    pub clients: Vec<usize>,
+    /// For each RPC the calls that occupy the same worker pool: (RPC, share of requests).
+    pub pool: Vec<Vec<(usize, f32)>>,
+    /// Median log latency when QoS was met: `[kind][rpc][level]`.
+    pub normal: Vec<Vec<[f32; LEVEL_COUNT]>>,
+    /// Median requests per interval when QoS was met.
+    pub requests: Vec<f32>,
+    /// Robust deviation of [`delay_level`] when QoS was met, by RPC.
+    pub delay_sigma: Vec<f32>,
+    /// Largest log latency seen.
+    pub ceiling: f32,
+    /// RPCs in the order of evaluation: whatever one depends on comes before it.
+    pub order: Vec<usize>,
+}
+
+/// Latencies of one frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// `[kind, rpc, level]`; normal where nothing was seen.
+    pub latency: Array3<f32>,
+    /// Whether each RPC was seen.
+    pub seen: Vec<bool>,
+}
+
+/// Log latency of a value in milliseconds.
+pub fn log_ms(ms: f32) -> f32 {
+    (ms.max(0.0) + OFFSET_MS).ln()
+}
+
+/// Milliseconds of a log latency.
+pub fn to_ms(log: f32) -> f32 {
+    (log.exp() - OFFSET_MS).max(0.0)
+}
+
+impl Layout {
+    /// Builds the layout of `net` and counts in `frames`; `met[t]`: QoS was met in frame `t`.
+    pub fn new(net: &CausalNet, frames: &[&Frame], met: &[bool]) -> Self {
+        let count = net.rpcs.len();
+        let kind: Vec<RpcKind> = net.rpcs.iter().map(|r| r.kind).collect();
+        let caller: Vec<Option<usize>> = net.rpcs.iter().map(|r| r.caller).collect();
+        let of_kind = |wanted: &dyn Fn(usize) -> bool| (0..count).filter(|i| wanted(*i)).collect();
+        let calm: Vec<&Frame> =
+            frames.iter().zip(met).filter(|(_, met)| **met).map(|(f, _)| *f).collect();
+        // With nothing calm to learn from, all there is has to do.
+        let calm = if calm.is_empty() { frames.to_vec() } else { calm };
+        let (normal, requests) = normal_values(net, &calm);
+        let (pools, order) = net.pools();
+        let mut layout = Self {
+            services: net.services.len(),
+            callee: net.rpcs.iter().map(|r| r.callee).collect(),
+            edges: edges(net, &requests),
+            paired: of_kind(&|i| kind[i] == RpcKind::Paired),
+            clients: of_kind(&|i| {
+                caller[i].is_some() && matches!(kind[i], RpcKind::Paired | RpcKind::Messaging)
+            }),
+            pool: shares(pools, &requests),
+            delay_sigma: delay_sigmas(net, &calm),
+            kind,
+            caller,
+            normal,
+            requests,
+            ceiling: 0.0,
+            order,
+        };
+        let all = frames.iter().flat_map(|f| &f.rpcs).flat_map(|w| [w.client.0[4], w.server.0[4]]);
+        layout.ceiling = log_ms(all.fold(1.0, f32::max));
+        layout
+    }
+
+    /// Latencies of a frame in log space; RPCs that were not seen get their normal values.
+    pub fn observe(&self, frame: &Frame, net: &CausalNet) -> Observed {
+        let shape = (4, net.rpcs.len(), LEVEL_COUNT);
+        let mut latency = Array3::from_shape_fn(shape, |(k, i, q)| self.normal[k][i][q]);
+        let mut seen = vec![false; net.rpcs.len()];
+        for window in frame.rpcs.iter().filter(|w| w.count > 0) {
+            let Some(i) = net.rpc(&window.key) else { continue };
+            seen[i] = true;
+            let parts = [&window.server, &window.client, &window.request, &window.response];
+            for (k, part) in parts.into_iter().enumerate() {
+                for q in 0..LEVEL_COUNT {
+                    latency[[k, i, q]] = log_ms(part.0[q]);
+                }
+            }
+        }
+        Observed { latency, seen }
+    }
+
+    /// ln of the time a worker pool is held by the calls it waits for, relative to normal.
+    /// `client[i]`: log client latency of RPC `i`.
+    pub fn occupancy(&self, i: usize, client: impl Fn(usize) -> [f32; LEVEL_COUNT]) -> f32 {
+        if self.pool[i].is_empty() {
+            return 0.0;
+        }
+        let (mut now, mut normal) = (0.0, 0.0);
+        for (k, share) in &self.pool[i] {
+            now += share * mean_ms(&client(*k));
+            normal += share * mean_ms(&self.normal[Kind::Client as usize][*k]);
+        }
+        (now.max(1e-6) / normal.max(1e-6)).ln()
+    }
+}
+
+impl Edge {
+    /// The child's log latency as the parent's requests see it, level by level. When the child is
+    /// called with probability p < 1, the parent's level q is the child's level 1 - (1 - q) / p.
+    pub fn thinned(&self, child: &[f32; LEVEL_COUNT]) -> [f32; LEVEL_COUNT] {
+        let p = f64::from(self.calls.min(1.0));
+        if p > 0.98 {
+            return *child;
+        }
+        let depth = |q: f64| -(1.0 - q).ln();
+        LEVELS.map(|q| {
+            let level = 1.0 - (1.0 - q) / p.max(1e-6);
+            if level <= 0.02 {
+                return ABSENT;
+            }
+            if level <= LEVELS[0] {
+                return child[0];
+            }
+            let last = LEVEL_COUNT - 1;
+            let hi = LEVELS.iter().position(|l| *l >= level).unwrap_or(last);
+            let (from, to) = (depth(LEVELS[hi - 1]), depth(LEVELS[hi]));
+            let share = ((depth(level) - from) / (to - from)) as f32;
+            child[hi - 1] + share * (child[hi] - child[hi - 1])
+        })
+    }
+
+    /// Where the weight of the edge starts: a child called n times in a row takes n times as long.
+    pub fn weight_start(&self) -> f32 {
+        self.calls.max(1.0).ln()
+    }
+}
+
+/// Mean of a distribution given by its log percentiles, milliseconds.
+pub fn mean_ms(log: &[f32; LEVEL_COUNT]) -> f32 {
+    const SHARES: [f32; LEVEL_COUNT] = [0.6, 0.2, 0.1, 0.06, 0.04];
+    log.iter().zip(SHARES).map(|(l, share)| share * to_ms(*l)).sum()
+}
+
+/// One number for how slow the network of an RPC is: log of request + response delay, between the
+/// median and the 90th percentile.
+pub fn delay_level(window: &RpcWindow) -> f64 {
+    let sum = |q: usize| f64::from(log_ms(window.request.0[q] + window.response.0[q]));
+    f64::midpoint(sum(0), sum(2))
+}
+
+/// Smallest deviation of a delay that is believed, in log units.
+const DELAY_SIGMA_MIN: f64 = 0.05;
+
+fn delay_sigmas(net: &CausalNet, frames: &[&Frame]) -> Vec<f32> {
+    let of = |rpc: &crate::graph::RpcNode| -> f64 {
+        let levels: Vec<f64> = frames
+            .iter()
+            .filter_map(|f| f.rpc(&rpc.key))
+            .filter(|w| w.count > 0)
+            .map(delay_level)
+            .collect();
+        median_mad(&levels).map_or(1.0, |(_, mad)| (MAD_TO_SIGMA * mad).max(DELAY_SIGMA_MIN))
+    };
+    net.rpcs.iter().map(|r| of(r) as f32).collect()
+}
+
+type Normals = (Vec<Vec<[f32; LEVEL_COUNT]>>, Vec<f32>);
+
+fn normal_values(net: &CausalNet, frames: &[&Frame]) -> Normals {
+    let mut latency = vec![vec![[ABSENT; LEVEL_COUNT]; net.rpcs.len()]; 4];
+    let mut requests = vec![0.0; net.rpcs.len()];
+    for (i, rpc) in net.rpcs.iter().enumerate() {
+        let windows: Vec<_> =
+            frames.iter().filter_map(|f| f.rpc(&rpc.key)).filter(|w| w.count > 0).collect();
+        let middle = |pick: &dyn Fn(usize) -> f64| median((0..windows.len()).map(pick));
+        let of = |k: usize, w: usize| -> &Percentiles {
+            let w = windows[w];
+            [&w.server, &w.client, &w.request, &w.response][k]
+        };
+        for (k, kind) in latency.iter_mut().enumerate() {
+            for q in 0..LEVEL_COUNT {
+                let value = middle(&|w| f64::from(log_ms(of(k, w).0[q])));
+                kind[i][q] = value.map_or(log_ms(0.0), |v| v as f32);
+            }
+        }
+        // An RPC that is absent from an interval had no request there.
+        let total: f64 = windows.iter().map(|w| w.count as f64).sum();
+        requests[i] = (total / frames.len().max(1) as f64) as f32;
+    }
+    (latency, requests)
+}
+
+fn edges(net: &CausalNet, requests: &[f32]) -> Vec<Edge> {
+    // Requests of everything that may call a child: RPCs into the same operation share children.
+    let mut callers = vec![0.0; net.rpcs.len()];
+    for (i, rpc) in net.rpcs.iter().enumerate() {
+        for k in &rpc.children {
+            callers[*k] += requests[i];
+        }
+    }
+    let edge = |parent: usize, child: usize| Edge {
+        parent,
+        child,
+        calls: if callers[child] > 0.0 { requests[child] / callers[child] } else { 1.0 },
+    };
+    let each = |(i, rpc): (usize, &crate::graph::RpcNode)| -> Vec<Edge> {
+        // Without a caller's half there is no client latency to wait for.
+        let waits = rpc.children.iter().filter(|k| net.rpcs[**k].kind != RpcKind::ServerOnly);
+        waits.map(|k| edge(i, *k)).collect()
+    };
+    net.rpcs.iter().enumerate().flat_map(each).collect()
+}
+
+/// Calls that share a worker pool, each with its share of the pool's requests.
+fn shares(pools: Vec<Vec<usize>>, requests: &[f32]) -> Vec<Vec<(usize, f32)>> {
+    let share = |members: Vec<usize>| {
+        let total: f32 = members.iter().map(|k| requests[*k]).sum();
+        members.iter().map(|k| (*k, requests[*k] / total.max(1e-6))).collect()
+    };
+    pools.into_iter().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_called_by_half_of_the_requests_shows_in_the_upper_half_only() {
+        let edge = |calls| Edge { parent: 0, child: 1, calls };
+        let child = [1.0, 2.0, 3.0, 4.0, 5.0];
+        assert_eq!(edge(1.0).thinned(&child), child);
+        let half = edge(0.5).thinned(&child);
+        // p75 of the parent is p50 of the child, p95 its p90.
+        assert_eq!((half[0], half[1]), (ABSENT, 1.0));
+        assert!((half[3] - 3.0).abs() < 1e-5, "{half:?}");
+        assert!(half[4] > 4.0 && half[4] < 5.0);
+        assert_eq!(edge(0.005).thinned(&child), [ABSENT; 5]);
+    }
+
+    #[test]
+    fn log_latency_and_back() {
+        for ms in [0.0, 0.3, 20.0, 4000.0] {
+            assert!((to_ms(log_ms(ms)) - ms).abs() < 1e-3 * (1.0 + ms));
+        }
+    }
+}

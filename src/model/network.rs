@@ -1,0 +1,235 @@
+//! The trained networks as plain arrays: what is asked at diagnosis, without burn.
+
+use burn::tensor::Tensor;
+use ndarray::{Array1, Array2, Array3, ArrayView2, Axis, s};
+
+use super::error::Error;
+use super::gvae::{Gvae, LATENTS, LOG_SIGMA};
+use super::stack::Stack;
+
+/// Layers of [`Stack`]: weights `[node, out, in]`, biases `[node, out]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlainStack(Vec<(Array3<f32>, Array2<f32>)>);
+
+/// All parameters, one network per node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// As in [`Gvae`].
+    pub prior_server: PlainStack,
+    /// As in [`Gvae`].
+    pub prior_net: PlainStack,
+    /// As in [`Gvae`].
+    pub encoder_server: PlainStack,
+    /// As in [`Gvae`].
+    pub encoder_net: PlainStack,
+    /// As in [`Gvae`].
+    pub decoder_server: PlainStack,
+    /// As in [`Gvae`].
+    pub decoder_client: PlainStack,
+    /// As in [`Gvae`].
+    pub decoder_net: PlainStack,
+    /// `[rpc, level]`
+    pub own_server: Array2<f32>,
+    /// `[client, level]`
+    pub own_client: Array2<f32>,
+    /// `[edge, level]`
+    pub weight_edge: Array2<f32>,
+    /// `[client, 3 * level]`
+    pub weight_part: Array2<f32>,
+    /// `[rpc, 1]`
+    pub sharp_server: Array2<f32>,
+    /// `[client, 1]`
+    pub sharp_client: Array2<f32>,
+    /// `[paired, 2 * level]`
+    pub bias_net: Array2<f32>,
+}
+
+impl PlainStack {
+    /// Evaluates the network of one node.
+    ///
+    /// # Shapes
+    /// `x`: `[in, batch]`. Out: `[out, batch]`.
+    pub fn forward(&self, node: usize, x: ArrayView2<f32>) -> Array2<f32> {
+        let last = self.0.len() - 1;
+        self.0.iter().enumerate().fold(x.to_owned(), |x, (i, (w, b))| {
+            let mut y = w.index_axis(Axis(0), node).dot(&x);
+            y += &b.row(node).insert_axis(Axis(1));
+            if i < last {
+                y.mapv_inplace(|v| v / (1.0 + (-v).exp()));
+            }
+            y
+        })
+    }
+
+    /// Mean and log deviation of the latents of one node, for one column of inputs.
+    pub fn gaussian(&self, node: usize, x: &Array1<f32>) -> (Array1<f32>, Array1<f32>) {
+        let y = self.forward(node, x.view().insert_axis(Axis(1)));
+        let mean = y.slice(s![..LATENTS, 0]).to_owned();
+        let log_sigma = y.slice(s![LATENTS.., 0]).mapv(|v| v.clamp(LOG_SIGMA.0, LOG_SIGMA.1));
+        (mean, log_sigma)
+    }
+}
+
+impl From<&Stack> for PlainStack {
+    fn from(stack: &Stack) -> Self {
+        let layer = |(w, b): (Tensor<3>, Tensor<3>)| (array3(w), matrix(b));
+        Self(stack.layers().into_iter().map(layer).collect())
+    }
+}
+
+impl From<&Gvae> for Network {
+    fn from(g: &Gvae) -> Self {
+        Self {
+            prior_server: (&g.prior_server).into(),
+            prior_net: (&g.prior_net).into(),
+            encoder_server: (&g.encoder_server).into(),
+            encoder_net: (&g.encoder_net).into(),
+            decoder_server: (&g.decoder_server).into(),
+            decoder_client: (&g.decoder_client).into(),
+            decoder_net: (&g.decoder_net).into(),
+            own_server: matrix(g.own_server.val()),
+            own_client: matrix(g.own_client.val()),
+            weight_edge: matrix(g.weight_edge.val()),
+            weight_part: matrix(g.weight_part.val()),
+            sharp_server: matrix(g.sharp_server.val()),
+            sharp_client: matrix(g.sharp_client.val()),
+            bias_net: matrix(g.bias_net.val()),
+        }
+    }
+}
+
+fn array3(t: Tensor<3>) -> Array3<f32> {
+    let dims = t.dims();
+    let values = t.into_data().try_to_vec::<f32>().expect("parameters are f32");
+    Array3::from_shape_vec(dims, values).expect("a tensor holds as many values as its shape says")
+}
+
+/// `[n, width, 1]` -> `[n, width]`
+fn matrix(t: Tensor<3>) -> Array2<f32> {
+    array3(t).remove_axis(Axis(2))
+}
+
+/// Binary form: every array as three little-endian `u32` of shape and its `f32` values.
+impl Network {
+    fn stacks(&self) -> [&PlainStack; 7] {
+        [
+            &self.prior_server,
+            &self.prior_net,
+            &self.encoder_server,
+            &self.encoder_net,
+            &self.decoder_server,
+            &self.decoder_client,
+            &self.decoder_net,
+        ]
+    }
+
+    fn matrices(&self) -> [&Array2<f32>; 7] {
+        [
+            &self.own_server,
+            &self.own_client,
+            &self.weight_edge,
+            &self.weight_part,
+            &self.sharp_server,
+            &self.sharp_client,
+            &self.bias_net,
+        ]
+    }
+
+    /// Number of parameters.
+    pub fn parameters(&self) -> usize {
+        let layers = self.stacks().into_iter().flat_map(|s| &s.0).map(|(w, b)| w.len() + b.len());
+        layers.sum::<usize>() + self.matrices().into_iter().map(Array2::len).sum::<usize>()
+    }
+
+    /// The weights as bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.parameters() * 4 + 1024);
+        for (w, b) in self.stacks().into_iter().flat_map(|s| &s.0) {
+            put(&mut out, w);
+            put(&mut out, &b.clone().insert_axis(Axis(2)));
+        }
+        for m in self.matrices() {
+            put(&mut out, &m.clone().insert_axis(Axis(2)));
+        }
+        out
+    }
+
+    /// Reads what [`Network::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when bytes are missing or left over.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let mut rest = bytes;
+        let mut stack = |layers: usize| -> Result<PlainStack, Error> {
+            let layer = |_| Ok((take(&mut rest)?, take(&mut rest)?.remove_axis(Axis(2))));
+            Ok(PlainStack((0..layers).map(layer).collect::<Result<_, Error>>()?))
+        };
+        let stacks: Vec<PlainStack> = (0..7).map(|_| stack(3)).collect::<Result<_, _>>()?;
+        let matrices: Vec<Array2<f32>> = (0..7)
+            .map(|_| Ok(take(&mut rest)?.remove_axis(Axis(2))))
+            .collect::<Result<_, Error>>()?;
+        if !rest.is_empty() {
+            return Err(Error::Mismatch(format!("{} bytes left over", rest.len())));
+        }
+        let [
+            prior_server,
+            prior_net,
+            encoder_server,
+            encoder_net,
+            decoder_server,
+            decoder_client,
+            decoder_net,
+        ] = stacks.try_into().map_err(|_| Error::Mismatch("stacks".into()))?;
+        let [
+            own_server,
+            own_client,
+            weight_edge,
+            weight_part,
+            sharp_server,
+            sharp_client,
+            bias_net,
+        ] = matrices.try_into().map_err(|_| Error::Mismatch("matrices".into()))?;
+        Ok(Self {
+            prior_server,
+            prior_net,
+            encoder_server,
+            encoder_net,
+            decoder_server,
+            decoder_client,
+            decoder_net,
+            own_server,
+            own_client,
+            weight_edge,
+            weight_part,
+            sharp_server,
+            sharp_client,
+            bias_net,
+        })
+    }
+}
+
+fn put(out: &mut Vec<u8>, array: &Array3<f32>) {
+    for size in array.shape() {
+        out.extend(u32::try_from(*size).unwrap_or(u32::MAX).to_le_bytes());
+    }
+    for value in array {
+        out.extend(value.to_le_bytes());
+    }
+}
+
+fn take(rest: &mut &[u8]) -> Result<Array3<f32>, Error> {
+    let short = || Error::Mismatch("weights end early".into());
+    let mut word = || -> Result<[u8; 4], Error> {
+        let (word, tail) = rest.split_first_chunk::<4>().ok_or_else(short)?;
+        *rest = tail;
+        Ok(*word)
+    };
+    let mut shape = [0usize; 3];
+    for size in &mut shape {
+        *size = u32::from_le_bytes(word()?) as usize;
+    }
+    let count = shape.iter().try_fold(1usize, |n, s| n.checked_mul(*s)).ok_or_else(short)?;
+    let values =
+        (0..count).map(|_| Ok(f32::from_le_bytes(word()?))).collect::<Result<_, Error>>()?;
+    Array3::from_shape_vec(shape, values).map_err(|e| Error::Mismatch(e.to_string()))
+}

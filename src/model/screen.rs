@@ -1,0 +1,113 @@
+//! Which metrics are causes? (Rule 1 of paper 3.3.1: metrics have no causes inside the model.)
+//!
+//! Usage metrics break the rule: when a callee is slow, its callers hold more requests, and with
+//! them more memory and processor time. Such a metric points at every tier above a culprit. It gives
+//! itself away: it is abnormal far more often while a tier *below* the service is in trouble than
+//! while all is calm. Metrics that pass are causes; a resource of which no metric passes keeps the
+//! ones that fail least, because some evidence is better than none. Where too little trouble was
+//! seen to judge, metrics of shortage are preferred to metrics of use.
+
+use ndarray::{Array2, Array3};
+
+use super::features::{Feature, per_service};
+use crate::data::{Frame, Resource, Signal};
+use crate::graph::CausalNet;
+use crate::stats::median;
+
+/// A metric this many robust deviations from normal counts as abnormal.
+const ABNORMAL: f64 = 5.0;
+/// A tier is in trouble when the time its requests take together exceeds e^2 times the normal.
+const HOT: f64 = 2.0;
+/// How much more often than in calm a cause may be abnormal under trouble below: faults coincide.
+const LIFT: (f64, f64) = (2.0, 0.05);
+/// Troubled cells needed to judge at all.
+const CELLS_MIN: usize = 30;
+
+/// What the screen looks at.
+#[derive(Debug)]
+pub struct Cells {
+    /// Robust z-scores, `[service, feature, frame]`.
+    scores: Array3<f64>,
+    /// `[service, frame]`: in trouble, and so is a tier below.
+    pressed: Array2<bool>,
+    /// `[service, frame]`: not in trouble itself, in a frame that met QoS.
+    calm: Array2<bool>,
+}
+
+impl Cells {
+    /// Finds the troubled and the calm cells.
+    pub fn new(scores: Array3<f64>, frames: &[&Frame], net: &CausalNet, met: &[bool]) -> Self {
+        let heat = heat(frames, net, met);
+        let above = net.callers_of();
+        let shape = heat.dim();
+        let pressed = Array2::from_shape_fn(shape, |(j, t)| {
+            heat[[j, t]] > HOT
+                && (0..shape.0).any(|k| k != j && above[k][j] && !above[j][k] && heat[[k, t]] > HOT)
+        });
+        let calm = Array2::from_shape_fn(shape, |(j, t)| met[t] && heat[[j, t]] < HOT / 2.0);
+        Self { scores, pressed, calm }
+    }
+
+    /// Whether feature `f` is ever abnormal.
+    fn moves(&self, f: usize) -> bool {
+        self.scores.index_axis(ndarray::Axis(1), f).iter().any(|z| *z > ABNORMAL)
+    }
+
+    /// Share of the chosen cells in which feature `f` is abnormal, and how many there are.
+    fn share(&self, f: usize, chosen: &Array2<bool>) -> (f64, usize) {
+        let (mut abnormal, mut all) = (0usize, 0usize);
+        for ((j, t), is_chosen) in chosen.indexed_iter() {
+            let z = self.scores[[j, f, t]];
+            if *is_chosen && z.is_finite() {
+                all += 1;
+                abnormal += usize::from(z > ABNORMAL);
+            }
+        }
+        (abnormal as f64 / all.max(1) as f64, all)
+    }
+}
+
+/// ln of the time all requests of a service take together, relative to normal: `[service, frame]`.
+fn heat(frames: &[&Frame], net: &CausalNet, met: &[bool]) -> Array2<f64> {
+    let mut heat = Array2::zeros((net.services.len(), frames.len()));
+    for level in [0, 2] {
+        let busy: Vec<Vec<f64>> = frames
+            .iter()
+            .map(|f| per_service(f, net, |w| w.count as f64 * f64::from(w.server.0[level])))
+            .collect();
+        for j in 0..net.services.len() {
+            let calm = busy.iter().zip(met).filter(|(_, met)| **met).map(|(b, _)| b[j]);
+            let normal = median(calm).unwrap_or(0.0).max(1e-6);
+            for (t, b) in busy.iter().enumerate() {
+                heat[[j, t]] += 0.5 * (b[j].max(1e-6) / normal).ln();
+            }
+        }
+    }
+    heat
+}
+
+/// Marks the features that are causes.
+pub fn screen(features: &mut [Feature], cells: &Cells) {
+    for resource in Resource::ALL {
+        let members: Vec<usize> =
+            (0..features.len()).filter(|f| features[*f].resource == resource).collect();
+        // How far each one exceeds what coincidence allows; nothing to say with too few cells.
+        let excess: Vec<Option<f64>> = members
+            .iter()
+            .map(|f| {
+                let (pressed, count) = cells.share(*f, &cells.pressed);
+                let (calm, _) = cells.share(*f, &cells.calm);
+                (count >= CELLS_MIN).then(|| pressed - (LIFT.0 * calm + LIFT.1))
+            })
+            .collect();
+        let least = excess.iter().flatten().copied().fold(f64::INFINITY, f64::min);
+        let shortage_is_shown =
+            members.iter().any(|f| features[*f].signal == Signal::Saturation && cells.moves(*f));
+        for (f, excess) in members.iter().zip(excess) {
+            features[*f].kept = match excess {
+                Some(e) => e <= least.max(0.0),
+                None => !shortage_is_shown || features[*f].signal == Signal::Saturation,
+            };
+        }
+    }
+}

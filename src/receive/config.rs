@@ -1,0 +1,49 @@
+//! `[receive]`: limits on what senders may send.
+
+use serde::{Deserialize, Serialize};
+
+/// Limits on untrusted input. Every one has a counter on `/metrics`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Largest request body, as sent and again after decompression.
+    pub body_bytes_max: usize,
+    /// Spans and samples that may wait for the windows; beyond it senders are told to come again.
+    pub queue_items_max: u32,
+    /// Labels a series may have.
+    pub labels_max: usize,
+    /// Bytes a label name or value, an operation or service name may have.
+    pub name_bytes_max: usize,
+    /// How far ahead of the wall clock a timestamp may lie, in seconds.
+    pub future_seconds_max: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 64 << 20,
+            queue_items_max: 1 << 20,
+            labels_max: 64,
+            name_bytes_max: 4096,
+            future_seconds_max: 600,
+        }
+    }
+}
+
+impl Config {
+    /// Appends what is wrong.
+    pub fn faults(&self, faults: &mut Vec<String>) {
+        let mut at_least = |name: &str, value: u64, min: u64, default: u64| {
+            if value < min {
+                faults.push(format!(
+                    "receive.{name} = {value}: must be at least {min} (default {default})"
+                ));
+            }
+        };
+        let d = Self::default();
+        at_least("body_bytes_max", self.body_bytes_max as u64, 1 << 10, d.body_bytes_max as u64);
+        at_least("queue_items_max", self.queue_items_max.into(), 1000, d.queue_items_max.into());
+        at_least("labels_max", self.labels_max as u64, 4, d.labels_max as u64);
+        at_least("name_bytes_max", self.name_bytes_max as u64, 64, d.name_bytes_max as u64);
+    }
+}

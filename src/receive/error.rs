@@ -1,0 +1,53 @@
+//! Why a request is turned away, independent of the protocol it came by.
+
+use crate::queue::Full;
+
+/// A request that is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// The bytes are not what the headers promise.
+    #[error("{what}: {why}")]
+    Malformed {
+        /// What was being read, for example `snappy block`.
+        what: &'static str,
+        /// The decoder's complaint.
+        why: String,
+    },
+    /// A body beyond the limit.
+    #[error("{what} exceeds receive.body_bytes_max = {max} bytes")]
+    TooLarge {
+        /// `body` or `decompressed body`.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// A content type or encoding nobody speaks here.
+    #[error("unsupported {header} {value:?}; this endpoint takes {expected}")]
+    Unsupported {
+        /// Header name.
+        header: &'static str,
+        /// What it said.
+        value: String,
+        /// What it may say.
+        expected: &'static str,
+    },
+    /// The sender stopped in the middle of the body.
+    #[error("the body did not arrive: {0}")]
+    Incomplete(String),
+    /// Too much waits already.
+    #[error(transparent)]
+    Overloaded(#[from] Full),
+}
+
+impl Rejection {
+    /// The label of the counter.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed",
+            Self::TooLarge { .. } => "too_large",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Incomplete(_) => "incomplete",
+            Self::Overloaded(_) => "overloaded",
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What every endpoint needs to hand on what it accepted.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::config::Config;
+use super::error::Rejection;
+use super::metrics::{DropLabels, Metrics};
+use crate::data::{EventTime, Series, Span, Telemetry};
+use crate::delivery::AlertDelivery;
+use crate::queue::Sender;
+
+/// How long a request waits for room in the queue before its sender is told to come again.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Shared by all endpoints; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// Limits.
+    pub config: Arc<Config>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Towards the windows.
+    pub telemetry: Sender<Telemetry>,
+    /// Towards the diagnoses.
+    pub alerts: mpsc::Sender<AlertDelivery>,
+    /// Metric names worth keeping.
+    pub wanted: Arc<HashSet<String>>,
+    /// Start of the oldest open interval, milliseconds; older data comes too late.
+    pub horizon_ms: Arc<AtomicI64>,
+    /// Reads the wall clock, milliseconds; only the guard against the future uses it.
+    pub wall_ms: fn() -> i64,
+}
+
+/// How many items were dropped, and the reasons in words.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    /// All of them.
+    pub(super) count: u64,
+    /// Those that came too late, which is hardly the sender's fault.
+    pub(super) late: u64,
+    pub(super) text: String,
+}
+
+impl Dropped {
+    pub(super) fn add(&mut self, count: u64, why: impl FnOnce() -> String) {
+        if count > 0 {
+            self.count += count;
+            if !self.text.is_empty() {
+                self.text.push_str("; ");
+            }
+            self.text.push_str(&why());
+        }
+    }
+}
+
+impl Intake {
+    fn bounds(&self) -> (i64, i64) {
+        let ahead = i64::from(self.config.future_seconds_max) * 1000;
+        (self.horizon_ms.load(Ordering::Relaxed), (self.wall_ms)().saturating_add(ahead))
+    }
+
+    /// Hands spans on, less those outside the time that can still be counted.
+    pub(super) async fn spans(&self, mut spans: Vec<Span>) -> Result<Dropped, Rejection> {
+        let (oldest, newest) = self.bounds();
+        let (mut old, mut future) = (0, 0);
+        spans.retain(|s| {
+            let end = EventTime::from_nanos(s.end_ns).0;
+            old += u64::from(end < oldest);
+            future += u64::from(end > newest);
+            end >= oldest && end <= newest
+        });
+        let accepted = spans.len();
+        if accepted > 0 {
+            self.telemetry.send(Telemetry::Spans(spans), accepted, PATIENCE).await?;
+        }
+        self.metrics.spans.inc_by(accepted as u64);
+        let drops = &self.metrics.spans_dropped;
+        Ok(self.drops(drops, "spans", old, future))
+    }
+
+    /// Hands series on, less samples outside the time that can still be counted.
+    pub(super) async fn series(&self, mut series: Vec<Series>) -> Result<Dropped, Rejection> {
+        let (oldest, newest) = self.bounds();
+        let (mut old, mut future, mut accepted) = (0, 0, 0);
+        series.retain_mut(|s| {
+            s.samples.retain(|p| {
+                old += u64::from(p.time_ms < oldest);
+                future += u64::from(p.time_ms > newest);
+                p.time_ms >= oldest && p.time_ms <= newest
+            });
+            accepted += s.samples.len();
+            !s.samples.is_empty()
+        });
+        if accepted > 0 {
+            self.telemetry.send(Telemetry::Series(series), accepted, PATIENCE).await?;
+        }
+        self.metrics.samples.inc_by(accepted as u64);
+        let drops = &self.metrics.samples_dropped;
+        Ok(self.drops(drops, "samples", old, future))
+    }
+
+    fn drops(
+        &self,
+        counter: &prometheus_client::metrics::family::Family<
+            DropLabels,
+            prometheus_client::metrics::counter::Counter,
+        >,
+        what: &str,
+        old: u64,
+        future: u64,
+    ) -> Dropped {
+        counter.get_or_create(&DropLabels { reason: "too_old" }).inc_by(old);
+        counter.get_or_create(&DropLabels { reason: "future" }).inc_by(future);
+        let mut dropped = Dropped::default();
+        dropped.late = old;
+        dropped.add(old, || {
+            let horizon = EventTime(self.horizon_ms.load(Ordering::Relaxed));
+            format!("{old} {what} dropped: older than the oldest open interval ({horizon})")
+        });
+        dropped.add(future, || {
+            let ahead = self.config.future_seconds_max;
+            format!("{future} {what} dropped: more than {ahead} s ahead of this host's clock")
+        });
+        dropped
+    }
+}

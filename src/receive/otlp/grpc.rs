@@ -1,0 +1,67 @@
+//! `TraceService/Export` over gRPC.
+
+use std::time::Duration;
+
+use axum::Router;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    SERVICE_NAME, TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use tonic::codec::CompressionEncoding;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use super::http::export;
+use crate::receive::error::Rejection;
+use crate::receive::intake::Intake;
+
+const PROTOCOL: &str = "otlp_grpc";
+/// When a refused sender should come again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The routes of the gRPC listener.
+pub fn router(intake: Intake) -> Router {
+    let max = intake.config.body_bytes_max;
+    let service = TraceServiceServer::new(Exporter { intake })
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(max);
+    Router::new().route_service(&format!("/{SERVICE_NAME}/Export"), service).fallback(|| async {
+        Status::unimplemented("only TraceService/Export is served here")
+            .into_http::<axum::body::Body>()
+    })
+}
+
+struct Exporter {
+    intake: Intake,
+}
+
+#[tonic::async_trait]
+impl TraceService for Exporter {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        match export(&self.intake, PROTOCOL, request.into_inner()).await {
+            Ok(response) => Ok(Response::new(response)),
+            Err(rejection) => {
+                self.intake.metrics.reject(PROTOCOL, rejection.reason());
+                Err(status(&rejection))
+            }
+        }
+    }
+}
+
+/// Overload is retryable with a delay; everything else is final (OTLP 1.11, failures).
+fn status(rejection: &Rejection) -> Status {
+    let message = rejection.to_string();
+    match rejection {
+        Rejection::Overloaded(_) => {
+            let details = ErrorDetails::with_retry_info(Some(RETRY));
+            Status::with_error_details(Code::Unavailable, message, details)
+        }
+        Rejection::TooLarge { .. } => Status::resource_exhausted(message),
+        _ => Status::invalid_argument(message),
+    }
+}

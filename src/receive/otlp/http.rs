@@ -1,0 +1,169 @@
+//! `POST /v1/traces`: protobuf and JSON, gzip. Answers in the encoding of the request.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::post;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use prost::Message;
+use tonic_types::Status as RpcStatus;
+
+use super::decode::decode_export;
+use crate::receive::body::{collect, gunzip};
+use crate::receive::error::Rejection;
+use crate::receive::intake::Intake;
+use crate::receive::metrics::DropLabels;
+
+const PROTOCOL: &str = "otlp_http";
+
+/// The routes of the OTLP/HTTP listener. Metrics and logs are politely refused with 404.
+pub fn router(intake: Intake) -> Router {
+    Router::new().route("/v1/traces", post(receive)).with_state(intake)
+}
+
+/// Decodes, counts and hands on one request; shared with gRPC.
+pub(super) async fn export(
+    intake: &Intake,
+    protocol: &'static str,
+    request: ExportTraceServiceRequest,
+) -> Result<ExportTraceServiceResponse, Rejection> {
+    let (spans, invalid) = decode_export(request, intake.config.name_bytes_max);
+    let mut dropped = intake.spans(spans).await?;
+    intake.metrics.accept(protocol);
+    intake.metrics.spans_dropped.get_or_create(&DropLabels { reason: "invalid" }).inc_by(invalid);
+    dropped
+        .add(invalid, || format!("{invalid} spans dropped: bad trace or span id, or no end time"));
+    let partial_success = (dropped.count > 0).then(|| ExportTracePartialSuccess {
+        rejected_spans: i64::try_from(dropped.count).unwrap_or(i64::MAX),
+        error_message: dropped.text,
+    });
+    Ok(ExportTraceServiceResponse { partial_success })
+}
+
+#[derive(Clone, Copy)]
+enum Encoding {
+    Protobuf,
+    Json,
+}
+
+impl Encoding {
+    const EXPECTED: &'static str = "application/x-protobuf or application/json";
+
+    fn of(headers: &HeaderMap) -> Result<Self, Rejection> {
+        let value = text(headers, header::CONTENT_TYPE);
+        match value.split(';').next().unwrap_or("").trim() {
+            "application/x-protobuf" => Ok(Self::Protobuf),
+            "application/json" => Ok(Self::Json),
+            _ => Err(Rejection::Unsupported {
+                header: "Content-Type",
+                value,
+                expected: Self::EXPECTED,
+            }),
+        }
+    }
+
+    fn decode(self, bytes: &[u8]) -> Result<ExportTraceServiceRequest, Rejection> {
+        match self {
+            Self::Protobuf => ExportTraceServiceRequest::decode(bytes)
+                .map_err(|e| Rejection::Malformed { what: "OTLP protobuf", why: e.to_string() }),
+            Self::Json => serde_json::from_slice(bytes)
+                .map_err(|e| Rejection::Malformed { what: "OTLP JSON", why: e.to_string() }),
+        }
+    }
+
+    /// `json` is what the protobuf message looks like in OTLP/JSON.
+    fn answer(
+        self,
+        code: StatusCode,
+        message: &impl Message,
+        json: impl FnOnce() -> String,
+    ) -> Response {
+        let (kind, body) = match self {
+            Self::Protobuf => ("application/x-protobuf", message.encode_to_vec()),
+            Self::Json => ("application/json", json().into_bytes()),
+        };
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = code;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        response
+    }
+}
+
+async fn receive(State(intake): State<Intake>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let encoding = Encoding::of(&parts.headers);
+    let result = match encoding {
+        Ok(encoding) => accept(&intake, encoding, &parts.headers, body).await,
+        Err(rejection) => Err(rejection),
+    };
+    // Senders of other types still get a body that says what is taken here.
+    let encoding = Encoding::of(&parts.headers).unwrap_or(Encoding::Json);
+    match result {
+        Ok(response) => encoding.answer(StatusCode::OK, &response, || {
+            serde_json::to_string(&response).unwrap_or_else(|_| "{}".into())
+        }),
+        Err(rejection) => {
+            intake.metrics.reject(PROTOCOL, rejection.reason());
+            refuse(encoding, &rejection)
+        }
+    }
+}
+
+async fn accept(
+    intake: &Intake,
+    encoding: Encoding,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<ExportTraceServiceResponse, Rejection> {
+    let max = intake.config.body_bytes_max;
+    let compression = text(headers, header::CONTENT_ENCODING);
+    let gzipped = match compression.as_str() {
+        "" | "identity" => false,
+        "gzip" => true,
+        _ => {
+            return Err(Rejection::Unsupported {
+                header: "Content-Encoding",
+                value: compression,
+                expected: "gzip or none",
+            });
+        }
+    };
+    let mut bytes = collect(body, max).await?;
+    if gzipped {
+        bytes = gunzip(&bytes, max)?;
+    }
+    export(intake, PROTOCOL, encoding.decode(&bytes)?).await
+}
+
+/// Only 429, 502, 503 and 504 are retried by OTLP/HTTP senders.
+fn refuse(encoding: Encoding, rejection: &Rejection) -> Response {
+    let (http, grpc) = match rejection {
+        Rejection::Malformed { .. } => (StatusCode::BAD_REQUEST, tonic::Code::InvalidArgument),
+        Rejection::Incomplete(_) => (StatusCode::REQUEST_TIMEOUT, tonic::Code::Aborted),
+        Rejection::TooLarge { .. } => {
+            (StatusCode::PAYLOAD_TOO_LARGE, tonic::Code::ResourceExhausted)
+        }
+        Rejection::Unsupported { .. } => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, tonic::Code::InvalidArgument)
+        }
+        Rejection::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, tonic::Code::Unavailable),
+    };
+    let status =
+        RpcStatus { code: grpc as i32, message: rejection.to_string(), details: Vec::new() };
+    let mut response = encoding.answer(http, &status, || {
+        serde_json::json!({"code": status.code, "message": status.message}).to_string()
+    });
+    if http == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// A header as text, empty when absent or not text.
+fn text(headers: &HeaderMap, name: header::HeaderName) -> String {
+    headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("").to_ascii_lowercase()
+}

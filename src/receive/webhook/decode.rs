@@ -1,0 +1,97 @@
+//! Webhook JSON -> [`Alert`]s. Lenient: unknown fields are ignored, missing ones have defaults.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde::Deserialize;
+
+use crate::data::{Alert, AlertKey, AlertStatus, EventTime};
+use crate::receive::error::Rejection;
+
+/// Alerts in one body beyond this are refused.
+const ALERTS_MAX: usize = 10_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    version: Option<String>,
+    alerts: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    status: AlertStatus,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    starts_at: EventTime,
+    #[serde(default)]
+    ends_at: Option<EventTime>,
+    #[serde(default)]
+    fingerprint: String,
+}
+
+/// Reads a body.
+///
+/// A group that is `firing` may hold resolved alerts, so only the status of each alert counts.
+///
+/// # Errors
+/// [`Rejection::Malformed`] with the JSON path of the fault.
+pub fn decode_webhook(bytes: &[u8]) -> Result<Vec<Alert>, Rejection> {
+    let fail = |why: String| Rejection::Malformed { what: "Alertmanager webhook", why };
+    let payload: Payload = serde_json::from_slice(bytes).map_err(|e| fail(e.to_string()))?;
+    match payload.version.as_deref() {
+        Some("4") | None => {}
+        Some(other) => return Err(fail(format!("version {other:?}; only \"4\" is known"))),
+    }
+    if payload.alerts.len() > ALERTS_MAX {
+        return Err(fail(format!("{} alerts; at most {ALERTS_MAX}", payload.alerts.len())));
+    }
+    Ok(payload.alerts.into_iter().map(alert).collect())
+}
+
+fn alert(item: Item) -> Alert {
+    let fingerprint =
+        if item.fingerprint.is_empty() { hash_of(&item.labels) } else { item.fingerprint };
+    // While it fires, Alertmanager sends the year 1.
+    let ends_at = item.ends_at.filter(|t| t.0 > 0 && item.status == AlertStatus::Resolved);
+    Alert {
+        key: AlertKey { fingerprint, starts_at: item.starts_at },
+        status: item.status,
+        labels: item.labels,
+        annotations: item.annotations,
+        ends_at,
+    }
+}
+
+/// Stands in for Alertmanager's fingerprint when a hand-written body has none.
+fn hash_of(labels: &BTreeMap<String, String>) -> String {
+    let mut hasher = DefaultHasher::new();
+    labels.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minimal_hand_written_body_is_enough() {
+        let body = br#"{"alerts":[{"status":"firing","labels":{"service":"cart"},
+            "startsAt":"2026-08-01T10:00:00Z"}]}"#;
+        let alerts = decode_webhook(body).unwrap();
+        assert_eq!(alerts[0].text("service"), Some("cart"));
+        assert_eq!(alerts[0].key.fingerprint.len(), 16);
+        assert_eq!(alerts[0].ends_at, None);
+    }
+
+    #[test]
+    fn other_versions_and_broken_json_say_what_is_wrong() {
+        let wrong = decode_webhook(br#"{"version":"5","alerts":[]}"#).unwrap_err().to_string();
+        assert!(wrong.contains("version \"5\""), "{wrong}");
+        let wrong = decode_webhook(br#"{"alerts":[{}]}"#).unwrap_err().to_string();
+        assert!(wrong.contains("missing field `status`"), "{wrong}");
+    }
+}

@@ -1,0 +1,77 @@
+//! A diagnosis as a region on a Grafana panel; shared by push and pull.
+
+use crate::data::{AlertStatus, Diagnosis, Outcome};
+
+/// Bytes all tags of one annotation may have together; Grafana's default is 500.
+const TAGS_MAX: usize = 450;
+
+/// A region annotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// Start, milliseconds since the epoch.
+    pub time: i64,
+    /// End, milliseconds since the epoch.
+    pub time_end: i64,
+    /// One line.
+    pub title: String,
+    /// The diagnosis in words.
+    pub text: String,
+    /// For filters.
+    pub tags: Vec<String>,
+}
+
+/// The annotation of `d`; `None` while there is nothing to show on a graph.
+pub fn annotation(d: &Diagnosis) -> Option<Annotation> {
+    match d.outcome? {
+        Outcome::RootCause | Outcome::Unexplained | Outcome::NoModel => {}
+        Outcome::QosMet | Outcome::NotEnoughData => return None,
+    }
+    let interval = d.interval?;
+    let time = interval.start.0.min(d.alert.key.starts_at.0);
+    let time_end = d.alert.ends_at.map_or(interval.end.0, |e| e.0).max(time);
+    Some(Annotation { time, time_end, title: title(d), text: d.text.clone(), tags: tags(d) })
+}
+
+fn title(d: &Diagnosis) -> String {
+    match d.root_causes.as_slice() {
+        [] => format!(
+            "Sage: {}",
+            if d.outcome == Some(Outcome::NoModel) { "no model yet" } else { "unexplained" }
+        ),
+        causes => {
+            let names: Vec<String> = causes
+                .iter()
+                .map(|c| match c.resource {
+                    Some(r) => format!("{} {r}", c.service),
+                    None => c.service.clone(),
+                })
+                .collect();
+            format!("Sage: {}", names.join(" + "))
+        }
+    }
+}
+
+fn tags(d: &Diagnosis) -> Vec<String> {
+    let mut tags = vec!["sage".to_string(), tag_of(&d.id)];
+    let status = match d.alert.status {
+        AlertStatus::Firing => "firing",
+        AlertStatus::Resolved => "resolved",
+    };
+    tags.push(format!("status:{status}"));
+    tags.extend(d.qos.iter().map(|q| format!("service:{}", q.service)));
+    for cause in &d.root_causes {
+        tags.push(format!("root_cause:{}", cause.service));
+        tags.extend(cause.resource.map(|r| format!("resource:{r}")));
+    }
+    let mut bytes = 0;
+    tags.retain(|t| {
+        bytes += t.len();
+        bytes <= TAGS_MAX
+    });
+    tags
+}
+
+/// The tag by which the annotation of a diagnosis is found again.
+pub fn tag_of(id: &str) -> String {
+    format!("sage_diagnosis:{id}")
+}

@@ -1,0 +1,145 @@
+//! Prometheus' JSON envelope, and query parameters with clear complaints.
+
+use std::collections::HashMap;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::data::EventTime;
+
+/// An error of the API.
+#[derive(Debug)]
+pub struct Problem {
+    code: StatusCode,
+    kind: &'static str,
+    text: String,
+}
+
+impl Problem {
+    /// The request is wrong.
+    pub fn bad_data(text: impl Into<String>) -> Self {
+        Self { code: StatusCode::BAD_REQUEST, kind: "bad_data", text: text.into() }
+    }
+
+    /// There is no such thing.
+    pub fn not_found(text: impl Into<String>) -> Self {
+        Self { code: StatusCode::NOT_FOUND, kind: "not_found", text: text.into() }
+    }
+
+    /// Not now.
+    pub fn unavailable(text: impl Into<String>) -> Self {
+        Self { code: StatusCode::SERVICE_UNAVAILABLE, kind: "unavailable", text: text.into() }
+    }
+
+    /// It is under way already.
+    pub fn conflict(text: impl Into<String>) -> Self {
+        Self { code: StatusCode::CONFLICT, kind: "conflict", text: text.into() }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = json!({"status": "error", "errorType": self.kind, "error": self.text});
+        json_response(self.code, &body)
+    }
+}
+
+/// An answer or a problem.
+pub type Answer = Result<Response, Problem>;
+
+/// `{"status":"success","data":…}`
+pub fn success(data: impl Serialize) -> Answer {
+    with_code(StatusCode::OK, data)
+}
+
+/// The same with another code.
+pub fn with_code(code: StatusCode, data: impl Serialize) -> Answer {
+    let data = serde_json::to_value(data).map_err(|e| Problem {
+        code: StatusCode::INTERNAL_SERVER_ERROR,
+        kind: "internal",
+        text: e.to_string(),
+    })?;
+    Ok(json_response(code, &json!({"status": "success", "data": data})))
+}
+
+/// Any JSON.
+pub fn json_response(code: StatusCode, body: &Value) -> Response {
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (code, kind, body.to_string()).into_response()
+}
+
+/// Query parameters; unknown ones are refused, so that a typo is not an empty answer.
+#[derive(Debug)]
+pub struct Parameters(HashMap<String, String>);
+
+impl Parameters {
+    /// Checks the names.
+    pub fn new(given: HashMap<String, String>, known: &[&str]) -> Result<Self, Problem> {
+        for name in given.keys() {
+            if !known.contains(&name.as_str()) {
+                let known = known.join(", ");
+                return Err(Problem::bad_data(format!(
+                    "unknown parameter {name:?}; known: {known}"
+                )));
+            }
+        }
+        Ok(Self(given))
+    }
+
+    /// A parameter as it was given.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|t| !t.is_empty())
+    }
+
+    /// A moment: RFC 3339, or milliseconds, or seconds since the epoch.
+    pub fn time(&self, name: &str) -> Result<Option<EventTime>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        parse_time(text)
+            .map(Some)
+            .map_err(|e| Problem::bad_data(format!("{name}={text:?}: not a time: {e}")))
+    }
+
+    /// A whole number.
+    pub fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let fail = |e: std::num::ParseIntError| {
+            Problem::bad_data(format!("{name}={text:?}: not a number: {e}"))
+        };
+        text.parse().map(Some).map_err(fail)
+    }
+}
+
+/// Numbers up to here are seconds, beyond milliseconds: the year 5138, or March 1973.
+const SECONDS_MAX: f64 = 1e11;
+
+fn parse_time(text: &str) -> Result<EventTime, String> {
+    match text.parse::<f64>() {
+        Ok(n) if n.is_finite() => {
+            let ms = if n.abs() < SECONDS_MAX { n * 1000.0 } else { n };
+            Ok(EventTime(ms as i64))
+        }
+        _ => EventTime::parse_rfc3339(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_text_seconds_and_milliseconds() {
+        for text in ["2026-08-01T10:00:00Z", "1785578400", "1785578400.0", "1785578400000"] {
+            assert_eq!(parse_time(text).unwrap().0, 1_785_578_400_000, "{text}");
+        }
+        assert!(parse_time("yesterday").is_err());
+    }
+
+    #[test]
+    fn a_misspelt_parameter_is_named() {
+        let given = HashMap::from([("limt".to_string(), "3".to_string())]);
+        let problem = Parameters::new(given, &["limit"]).unwrap_err();
+        assert!(problem.text.contains("\"limt\"") && problem.text.contains("limit"));
+    }
+}

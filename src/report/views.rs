@@ -1,0 +1,55 @@
+//! What the API reads. Functions stand for other stages' state, so that this one knows none of them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::board::Board;
+use crate::data::{EventTime, Frame, Interval, ModelStatus, QosTarget};
+use crate::graph::RpcGraph;
+use crate::observe::Exposition;
+
+/// How far event time and the windows have come.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Progress {
+    /// Event-time watermark.
+    pub watermark: Option<EventTime>,
+    /// Data before this moment comes too late.
+    pub horizon: Option<EventTime>,
+    /// Open intervals.
+    pub open_intervals: usize,
+    /// Intervals closed since the start.
+    pub closed_intervals: u64,
+    /// Closed intervals in memory.
+    pub history: usize,
+}
+
+/// A question to another part of the program, answered once.
+pub type Ask<T> = mpsc::Sender<oneshot::Sender<T>>;
+
+/// Shared by all handlers; cheap to clone.
+#[derive(Clone)]
+pub struct Views {
+    /// Diagnoses.
+    pub board: Board,
+    /// Frames that overlap an interval.
+    pub frames: Arc<dyn Fn(&Interval) -> Vec<Arc<Frame>> + Send + Sync>,
+    /// The newest RPC graph.
+    pub graph: watch::Receiver<Arc<RpcGraph>>,
+    /// The model.
+    pub model: Arc<dyn Fn() -> ModelStatus + Send + Sync>,
+    /// The windows.
+    pub progress: Arc<dyn Fn() -> Progress + Send + Sync>,
+    /// Configured targets.
+    pub targets: watch::Receiver<Vec<QosTarget>>,
+    /// Begins a training; the answer is false while one is under way.
+    pub train: Ask<bool>,
+    /// Reads the configuration again.
+    pub reload: Ask<Result<String, String>>,
+    /// Metrics.
+    pub exposition: Exposition,
+    /// Whether requests can be served.
+    pub is_ready: Arc<AtomicBool>,
+}

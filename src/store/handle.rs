@@ -1,0 +1,178 @@
+//! The writer thread and the handle everybody else holds.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::db::Db;
+use super::error::Error;
+use super::metrics::{Metrics, WhatLabels};
+use crate::data::{Alert, Diagnosis, Frame, SavedModel};
+
+/// Writes that may wait. Frames come one an interval, so this is hours of a stuck disk.
+const WAITING_MAX: usize = 1024;
+
+enum Write {
+    Frame(Arc<Frame>),
+    Alerts(Vec<(String, Alert)>, oneshot::Sender<Result<(), String>>),
+    Diagnosis(Box<Diagnosis>),
+    Annotation(String, i64),
+    Model(Box<SavedModel>),
+}
+
+/// Hands writes to the writer thread. The thread ends when the last handle is dropped.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    tx: mpsc::Sender<Write>,
+}
+
+/// What the last run left.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Frames, oldest first.
+    pub frames: Vec<Frame>,
+    /// Alerts, oldest first.
+    pub alerts: Vec<Alert>,
+    /// Diagnoses, oldest first.
+    pub diagnoses: Vec<Diagnosis>,
+    /// Grafana annotation by diagnosis.
+    pub annotations: Vec<(String, i64)>,
+    /// The newest model.
+    pub model: Option<SavedModel>,
+}
+
+/// Opens the database in `dir`, reads what the last run left and starts the writer.
+///
+/// # Errors
+/// [`Error`] when the directory cannot be used.
+pub fn open(
+    dir: &Path,
+    frames_kept: usize,
+    diagnoses_kept: usize,
+    metrics: Metrics,
+) -> Result<(Handle, Restored, JoinHandle<()>), Error> {
+    let fail = |source| Error::Directory { path: dir.into(), source };
+    std::fs::create_dir_all(dir).map_err(fail)?;
+    let lock_path = dir.join("sage.lock");
+    let lock = File::create(&lock_path).map_err(fail)?;
+    lock.try_lock().map_err(|e| match e {
+        TryLockError::WouldBlock => Error::Locked(lock_path),
+        TryLockError::Error(source) => fail(source),
+    })?;
+    let db = Db::open(&dir.join("sage.db"))?;
+    let restored = Restored {
+        frames: db.frames(frames_kept)?,
+        alerts: db.alerts(diagnoses_kept)?,
+        diagnoses: db.diagnoses(diagnoses_kept)?,
+        annotations: db.annotations()?,
+        model: db.newest_model()?,
+    };
+    let (tx, rx) = mpsc::channel(WAITING_MAX);
+    let writer = Writer { db, metrics, frames_kept, diagnoses_kept, _lock: lock };
+    let thread = std::thread::Builder::new()
+        .name("store".into())
+        .spawn(move || writer.run(rx))
+        .map_err(fail)?;
+    Ok((Handle { tx }, restored, thread))
+}
+
+impl Handle {
+    /// Writes a closed frame. Waits while the disk is behind.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] after the writer has gone.
+    pub async fn frame(&self, frame: Arc<Frame>) -> Result<(), Error> {
+        self.tx.send(Write::Frame(frame)).await.map_err(|_| Error::Stopped)
+    }
+
+    /// Journals alerts; returns once they are on the disk.
+    ///
+    /// # Errors
+    /// The words of what went wrong.
+    pub async fn alerts(&self, alerts: Vec<(String, Alert)>) -> Result<(), String> {
+        let (done, safe) = oneshot::channel();
+        let stopped = |_| Error::Stopped.to_string();
+        self.tx.send(Write::Alerts(alerts, done)).await.map_err(|_| Error::Stopped.to_string())?;
+        safe.await.map_err(stopped)?
+    }
+
+    /// Writes a diagnosis.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] after the writer has gone.
+    pub async fn diagnosis(&self, diagnosis: Diagnosis) -> Result<(), Error> {
+        self.tx.send(Write::Diagnosis(Box::new(diagnosis))).await.map_err(|_| Error::Stopped)
+    }
+
+    /// Writes a Grafana annotation's id.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] after the writer has gone.
+    pub async fn annotation(&self, diagnosis: &str, grafana_id: i64) -> Result<(), Error> {
+        let write = Write::Annotation(diagnosis.into(), grafana_id);
+        self.tx.send(write).await.map_err(|_| Error::Stopped)
+    }
+
+    /// Writes a model, from a thread that may block.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`] after the writer has gone.
+    pub fn model_blocking(&self, model: SavedModel) -> Result<(), Error> {
+        self.tx.blocking_send(Write::Model(Box::new(model))).map_err(|_| Error::Stopped)
+    }
+}
+
+struct Writer {
+    db: Db,
+    metrics: Metrics,
+    frames_kept: usize,
+    diagnoses_kept: usize,
+    /// Held as long as the writer lives.
+    _lock: File,
+}
+
+impl Writer {
+    fn run(mut self, mut rx: mpsc::Receiver<Write>) {
+        while let Some(write) = rx.blocking_recv() {
+            match write {
+                Write::Frame(frame) => {
+                    let result = self.db.put_frame(&frame, self.frames_kept);
+                    self.note("frame", result);
+                }
+                Write::Alerts(alerts, done) => {
+                    let result = self.db.put_alerts(&alerts);
+                    let answer = result.as_ref().map_err(ToString::to_string).copied();
+                    self.note("alert", result);
+                    // Nobody waits any more when the request timed out; the alert is safe anyway.
+                    drop(done.send(answer));
+                }
+                Write::Diagnosis(diagnosis) => {
+                    let result = self.db.put_diagnosis(&diagnosis, self.diagnoses_kept);
+                    self.note("diagnosis", result);
+                }
+                Write::Annotation(id, grafana) => {
+                    let result = self.db.put_annotation(&id, grafana);
+                    self.note("annotation", result);
+                }
+                Write::Model(model) => {
+                    let result = self.db.put_model(&model);
+                    self.note("model", result);
+                }
+            }
+        }
+    }
+
+    fn note(&self, what: &'static str, result: Result<(), Error>) {
+        let labels = WhatLabels { what };
+        match result {
+            Ok(()) => self.metrics.writes.get_or_create(&labels).inc(),
+            Err(error) => {
+                tracing::error!(what, %error, "cannot write to the database");
+                self.metrics.failures.get_or_create(&labels).inc()
+            }
+        };
+    }
+}

@@ -1,0 +1,14 @@
+//! What survives `kill -9`: closed frames, alerts, diagnoses, models, annotation ids. One SQLite
+//! file that any SQLite tool opens.
+//!
+//! Writes are made by one thread, in order. An alert is on disk before its sender hears 200.
+
+mod db;
+mod error;
+mod handle;
+mod metrics;
+
+pub use db::Db;
+pub use error::Error;
+pub use handle::{Handle, Restored, open};
+pub use metrics::Metrics;

@@ -1,0 +1,125 @@
+//! `[window]`: intervals, lateness, whose sample is whose, and limits.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::features::builtin_features;
+use crate::data::FeatureSpec;
+
+/// How telemetry becomes frames.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Length of an interval.
+    #[serde(with = "crate::duration")]
+    pub interval: Duration,
+    /// How far the watermark stays behind the newest event time.
+    #[serde(with = "crate::duration")]
+    pub lateness: Duration,
+    /// Closed intervals kept.
+    pub history: usize,
+    /// A counter or gauge without a new sample for this long counts as gone.
+    #[serde(with = "crate::duration")]
+    pub stale_after: Duration,
+    /// Spans that may wait for their other half.
+    pub spans_waiting_max: usize,
+    /// Intervals open at once.
+    pub open_intervals_max: usize,
+    /// RPCs in one interval; further ones share the overflow RPC.
+    pub rpcs_max: usize,
+    /// Operations of one service in one interval; further ones share the overflow operation.
+    pub operations_max: usize,
+    /// Series followed.
+    pub series_max: usize,
+    /// Labels that name the service of a sample, best first.
+    pub service_labels: Vec<String>,
+    /// Labels that name the replica, best first.
+    pub replica_labels: Vec<String>,
+    /// Labels that name the host, best first; the host part of `instance` comes last.
+    pub node_labels: Vec<String>,
+    /// The feature table; replaces the built-in one.
+    pub features: Vec<FeatureSpec>,
+}
+
+fn strings(names: &[&str]) -> Vec<String> {
+    names.iter().map(|n| (*n).into()).collect()
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            lateness: Duration::from_secs(10),
+            history: 5760,
+            stale_after: Duration::from_secs(300),
+            spans_waiting_max: 1_000_000,
+            open_intervals_max: 64,
+            rpcs_max: 10_000,
+            operations_max: 200,
+            series_max: 200_000,
+            service_labels: strings(&[
+                "service",
+                "service_name",
+                "container_label_com_docker_swarm_service_name",
+                "container_label_com_docker_compose_service",
+                "label_app_kubernetes_io_name",
+                "container",
+                "groupname",
+                "job",
+            ]),
+            replica_labels: strings(&["pod", "container+instance", "name", "id", "instance"]),
+            node_labels: strings(&["node", "kubernetes_node"]),
+            features: builtin_features(),
+        }
+    }
+}
+
+impl Config {
+    /// Appends what is wrong.
+    pub fn faults(&self, faults: &mut Vec<String>) {
+        if self.interval < Duration::from_secs(1) {
+            faults.push(format!(
+                "window.interval = {:?}: must be at least 1s (default 30s)",
+                self.interval
+            ));
+        }
+        if self.lateness > Duration::from_secs(3600) {
+            faults.push(format!(
+                "window.lateness = {:?}: must be at most 1h (default 10s)",
+                self.lateness
+            ));
+        }
+        for (name, value, min) in [
+            ("history", self.history, 10),
+            ("spans_waiting_max", self.spans_waiting_max, 1000),
+            ("open_intervals_max", self.open_intervals_max, 4),
+            ("rpcs_max", self.rpcs_max, 10),
+            ("operations_max", self.operations_max, 1),
+            ("series_max", self.series_max, 100),
+            ("service_labels: its length", self.service_labels.len(), 1),
+            ("replica_labels: its length", self.replica_labels.len(), 1),
+            ("features: its length", self.features.len(), 1),
+        ] {
+            if value < min {
+                faults.push(format!("window.{name} = {value}: must be at least {min}"));
+            }
+        }
+        for (i, feature) in self.features.iter().enumerate() {
+            if feature.name.is_empty() || feature.metric.is_empty() {
+                faults.push(format!("window.features[{i}]: name and metric must not be empty"));
+            }
+            if self.features[..i].iter().any(|f| f.name == feature.name) {
+                faults.push(format!("window.features[{i}].name = {:?}: given twice", feature.name));
+            }
+        }
+    }
+
+    /// Names of every metric the feature table reads.
+    pub fn wanted_metrics(&self) -> std::collections::HashSet<String> {
+        self.features
+            .iter()
+            .flat_map(|f| std::iter::once(f.metric.clone()).chain(f.per.clone()))
+            .collect()
+    }
+}

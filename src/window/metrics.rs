@@ -1,0 +1,106 @@
+//! Counters of what the windows did with what they got.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use crate::observe::Registry;
+
+/// `reason` something was dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// `item` and `reason` of a drop.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DropLabels {
+    /// `span` or `sample`.
+    pub item: &'static str,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// `half` of an RPC whose other half never came.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HalfLabels {
+    /// `client` or `server`.
+    pub half: &'static str,
+}
+
+/// What the windows did.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    /// RPCs placed in an interval.
+    pub rpcs: Counter,
+    /// Halves whose other half never came.
+    pub unmatched: Family<HalfLabels, Counter>,
+    /// Spans and samples dropped, by reason.
+    pub dropped: Family<DropLabels, Counter>,
+    /// Series not followed, by reason.
+    pub series_dropped: Family<ReasonLabels, Counter>,
+    /// RPCs counted in the overflow bucket.
+    pub rpcs_overflowed: Counter,
+    /// Frames closed.
+    pub frames: Counter,
+    /// Spans waiting for their other half.
+    pub spans_waiting: Gauge,
+    /// Series followed.
+    pub series: Gauge,
+    /// Open intervals.
+    pub open_intervals: Gauge,
+    /// Event-time watermark, seconds since the epoch.
+    pub watermark_seconds: Gauge,
+    /// Share of halves placed in the newest frame.
+    pub completeness_ratio: Gauge<f64, std::sync::atomic::AtomicU64>,
+}
+
+impl Metrics {
+    /// Creates the counters and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let m = Self::default();
+        for half in ["client", "server"] {
+            drop(m.unmatched.get_or_create(&HalfLabels { half }));
+        }
+        for (item, reason) in [
+            ("span", "late"),
+            ("span", "too_far_ahead"),
+            ("span", "duplicate"),
+            ("span", "evicted"),
+            ("sample", "late"),
+            ("sample", "too_far_ahead"),
+        ] {
+            drop(m.dropped.get_or_create(&DropLabels { item, reason }));
+        }
+        for reason in ["limit", "unbound"] {
+            drop(m.series_dropped.get_or_create(&ReasonLabels { reason }));
+        }
+        let r = registry.sub_registry_with_prefix("sage_window");
+        r.register("rpcs", "RPCs placed in an interval", m.rpcs.clone());
+        r.register("unmatched", "RPC halves whose other half never came", m.unmatched.clone());
+        r.register("dropped", "Spans and samples dropped by the windows", m.dropped.clone());
+        r.register("series_dropped", "Pushes of series not followed", m.series_dropped.clone());
+        r.register("rpcs_overflowed", "RPCs in the overflow bucket", m.rpcs_overflowed.clone());
+        r.register("frames", "Frames closed", m.frames.clone());
+        r.register("spans_waiting", "Spans waiting for their other half", m.spans_waiting.clone());
+        r.register("series", "Series followed", m.series.clone());
+        r.register("open_intervals", "Open intervals", m.open_intervals.clone());
+        r.register(
+            "watermark_timestamp_seconds",
+            "Event-time watermark, seconds since the epoch",
+            m.watermark_seconds.clone(),
+        );
+        r.register(
+            "completeness_ratio",
+            "Share of RPC halves placed in the newest frame",
+            m.completeness_ratio.clone(),
+        );
+        m
+    }
+
+    pub(super) fn drop_items(&self, item: &'static str, reason: &'static str, count: u64) {
+        self.dropped.get_or_create(&DropLabels { item, reason }).inc_by(count);
+    }
+}

@@ -1,0 +1,30 @@
+//! Time in, one [`Frame`] per interval out.
+//!
+//! In: spans in any order and samples of any scrape interval. Out: latency percentiles per RPC and
+//! feature percentiles per service. Absent on purpose: the wall clock, except for time-outs.
+//!
+//! [`Frame`]: crate::data::Frame
+
+mod config;
+mod features;
+mod history;
+mod metrics;
+mod pair;
+mod resources;
+mod rpcs;
+mod series;
+mod sketch;
+mod skew;
+mod target;
+mod task;
+mod traces;
+mod watermark;
+mod windower;
+
+pub use config::Config;
+pub use features::builtin_features;
+pub use history::History;
+pub use metrics::Metrics;
+pub use sketch::Sketch;
+pub use task::{Outputs, run};
+pub use windower::{Progress, Windower};

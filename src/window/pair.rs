@@ -1,0 +1,296 @@
+//! Pairs the halves of the RPCs of one trace and finds out on whose behalf each was made.
+//!
+//! In: the spans of one trace, in any order. Out: [`Pairing`], the RPCs that ended before a moment.
+//! Absent on purpose: clocks and limits. Lateness is decided by the caller.
+
+use std::collections::{HashMap, HashSet};
+
+use super::skew::{HostPair, RawDelays};
+use super::traces::Trace;
+use crate::data::{Half, Name, PeerKind, RpcKey, RpcKind, Span, USER};
+
+/// One RPC of one request.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) key: RpcKey,
+    pub(super) kind: RpcKind,
+    pub(super) client_ns: u64,
+    pub(super) server_ns: u64,
+    /// Of paired calls only.
+    pub(super) delays: Option<(HostPair, RawDelays)>,
+    pub(super) failed: bool,
+}
+
+/// What came of a trace.
+#[derive(Debug, Default)]
+pub(super) struct Pairing {
+    pub(super) calls: Vec<Call>,
+    /// Client halves that found neither a server half nor a named peer.
+    pub(super) client_unmatched: u64,
+    /// Server halves whose parent never came; they count as requests from outside.
+    pub(super) server_unmatched: u64,
+}
+
+/// What is known from earlier traces.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// Services that send server halves: never virtual nodes.
+    pub(super) instrumented: HashSet<Name>,
+    /// Caller operation by (caller, callee, operation), for calls whose own enclosing server span
+    /// has not arrived yet (a request still running when the interval closed).
+    pub(super) callers: HashMap<(Name, Name, Name), Name>,
+}
+
+/// Entries of [`Memory`] before it starts over.
+const MEMORY_MAX: usize = 100_000;
+
+impl Memory {
+    fn remember(&mut self, key: &RpcKey) {
+        if self.callers.len() >= MEMORY_MAX {
+            self.callers.clear();
+        }
+        let at = (key.caller.clone(), key.callee.clone(), key.op.clone());
+        self.callers.insert(at, key.caller_op.clone());
+    }
+
+    fn recall(&self, caller: &Name, callee: &Name, op: &Name) -> Name {
+        let at = (caller.clone(), callee.clone(), op.clone());
+        self.callers.get(&at).cloned().unwrap_or_default()
+    }
+
+    /// Notes that `service` sends spans of its own.
+    pub(super) fn instrument(&mut self, service: &Name) {
+        if !self.instrumented.contains(service) && self.instrumented.len() < MEMORY_MAX {
+            self.instrumented.insert(service.clone());
+        }
+    }
+}
+
+/// Places every span of `trace` that ended before `before_ms` and is not placed yet. An RPC belongs
+/// to the moment its last half ended, so halves of calls that ended later keep waiting.
+pub(super) fn pair(trace: &mut Trace, before_ms: i64, memory: &mut Memory) -> Pairing {
+    let mut out = Pairing::default();
+    let mut placed = Vec::new();
+    {
+        let view = View::of(trace);
+        for (i, waiting) in trace.spans.iter().enumerate() {
+            if waiting.placed || waiting.end_ms() >= before_ms {
+                continue;
+            }
+            let span = &waiting.span;
+            match span.half {
+                Half::Client | Half::Producer => {
+                    view.place_client(i, span, memory, &mut out, &mut placed);
+                }
+                Half::Server | Half::Consumer => {
+                    view.place_lone_server(i, span, &mut out, &mut placed);
+                }
+                Half::Internal => view.place_internal_root(i, span, &mut out, &mut placed),
+            }
+        }
+    }
+    for i in placed {
+        trace.spans[i].placed = true;
+    }
+    out
+}
+
+/// The spans of a trace by their relations.
+struct View<'a> {
+    trace: &'a Trace,
+    callers: HashMap<u64, usize>,
+    others: HashMap<u64, usize>,
+    /// Server halves by the span that called them.
+    callees: HashMap<u64, Vec<usize>>,
+}
+
+impl<'a> View<'a> {
+    fn of(trace: &'a Trace) -> Self {
+        let mut view = Self {
+            trace,
+            callers: HashMap::new(),
+            others: HashMap::new(),
+            callees: HashMap::new(),
+        };
+        for (i, w) in trace.spans.iter().enumerate() {
+            match w.span.half {
+                Half::Client | Half::Producer => view.callers.insert(w.span.id, i),
+                _ => view.others.insert(w.span.id, i),
+            };
+        }
+        for (i, w) in trace.spans.iter().enumerate() {
+            if matches!(w.span.half, Half::Server | Half::Consumer) {
+                // Zipkin-style halves share the id; otherwise the parent is the client half.
+                let shared = view.callers.contains_key(&w.span.id);
+                let by = if shared { w.span.id } else { w.span.parent };
+                view.callees.entry(by).or_default().push(i);
+            }
+        }
+        view
+    }
+
+    fn span(&self, i: usize) -> &'a Span {
+        &self.trace.spans[i].span
+    }
+
+    fn client_of(&self, server: &Span) -> Option<usize> {
+        self.callers.get(&server.id).or_else(|| self.callers.get(&server.parent)).copied()
+    }
+
+    fn place_client(
+        &self,
+        i: usize,
+        client: &Span,
+        memory: &mut Memory,
+        out: &mut Pairing,
+        placed: &mut Vec<usize>,
+    ) {
+        placed.push(i);
+        let servers = self.callees.get(&client.id).map_or(&[][..], Vec::as_slice);
+        for s in servers {
+            placed.push(*s);
+            let server = self.span(*s);
+            let key = self.key(client, &server.service, &server.op, memory);
+            out.calls.push(paired(key, client, server));
+        }
+        if !servers.is_empty() {
+            return;
+        }
+        // A peer that sends spans of its own is no virtual node: its half was lost.
+        let peer = client
+            .peer
+            .as_ref()
+            .filter(|p| p.kind == PeerKind::Database || !memory.instrumented.contains(&p.name));
+        let Some(peer) = peer else {
+            out.client_unmatched += 1;
+            return;
+        };
+        let key = self.key(client, &peer.name, &client.op, memory);
+        let kind =
+            if client.half == Half::Producer { RpcKind::Messaging } else { RpcKind::ClientOnly };
+        out.calls.push(lone(key, kind, client));
+    }
+
+    fn place_lone_server(
+        &self,
+        i: usize,
+        server: &Span,
+        out: &mut Pairing,
+        placed: &mut Vec<usize>,
+    ) {
+        if self.client_of(server).is_some() {
+            // The client half places both, when it has ended.
+            return;
+        }
+        placed.push(i);
+        let from = |caller: &Name, caller_op: &Name| RpcKey {
+            caller: caller.clone(),
+            caller_op: caller_op.clone(),
+            callee: server.service.clone(),
+            op: server.op.clone(),
+        };
+        let (user, nothing): (Name, Name) = (USER.into(), Name::default());
+        let key = match self.others.get(&server.parent).map(|p| self.span(*p)) {
+            // A server span below a span of its own service is a detail of the same request.
+            Some(parent) if parent.service == server.service => return,
+            // A caller that sends server spans but no client spans.
+            Some(parent) => from(&parent.service, &self.enclosing_op(parent).unwrap_or_default()),
+            None => {
+                out.server_unmatched += u64::from(server.parent != 0);
+                from(&user, &nothing)
+            }
+        };
+        let kind =
+            if server.half == Half::Consumer { RpcKind::Messaging } else { RpcKind::ServerOnly };
+        out.calls.push(lone(key, kind, server));
+    }
+
+    /// A request that begins inside a service (a timer, a queue worker) enters there.
+    fn place_internal_root(
+        &self,
+        i: usize,
+        span: &Span,
+        out: &mut Pairing,
+        placed: &mut Vec<usize>,
+    ) {
+        let calls = || self.callers.values().any(|c| self.span(*c).service == span.service);
+        if span.parent == 0 && calls() {
+            placed.push(i);
+            let key = RpcKey {
+                caller: USER.into(),
+                caller_op: Name::default(),
+                callee: span.service.clone(),
+                op: span.op.clone(),
+            };
+            out.calls.push(lone(key, RpcKind::ServerOnly, span));
+        }
+    }
+
+    fn key(&self, client: &Span, callee: &Name, op: &Name, memory: &mut Memory) -> RpcKey {
+        let found = self.enclosing_op(client);
+        let known = found.is_some();
+        let caller_op = found.unwrap_or_else(|| memory.recall(&client.service, callee, op));
+        let key = RpcKey {
+            caller: client.service.clone(),
+            caller_op,
+            callee: callee.clone(),
+            op: op.clone(),
+        };
+        if known {
+            memory.remember(&key);
+        }
+        key
+    }
+
+    /// The operation `span`'s service was serving: up through the parents, and when that chain is
+    /// broken, the innermost server span of the service that encloses it in time.
+    fn enclosing_op(&self, span: &Span) -> Option<Name> {
+        let mut at = span;
+        // Bounded: a forged trace may hold a cycle of parents.
+        for _ in 0..self.trace.spans.len() {
+            if matches!(at.half, Half::Server | Half::Consumer) && at.service == span.service {
+                return Some(at.op.clone());
+            }
+            match self.others.get(&at.parent).map(|p| self.span(*p)) {
+                Some(parent) if parent.service == span.service => at = parent,
+                _ if at.half == Half::Internal && at.parent == 0 => return Some(at.op.clone()),
+                _ => break,
+            }
+        }
+        self.trace
+            .spans
+            .iter()
+            .map(|w| &w.span)
+            .filter(|s| {
+                matches!(s.half, Half::Server | Half::Consumer)
+                    && s.service == span.service
+                    && s.start_ns <= span.start_ns
+                    && s.end_ns >= span.end_ns
+            })
+            .max_by_key(|s| s.start_ns)
+            .map(|s| s.op.clone())
+    }
+}
+
+fn paired(key: RpcKey, client: &Span, server: &Span) -> Call {
+    let is_message = client.half == Half::Producer || server.half == Half::Consumer;
+    let between = |from: u64, to: u64| to as i64 - from as i64;
+    let host = |s: &Span| if s.node.is_empty() { s.replica.clone() } else { s.node.clone() };
+    let raw = RawDelays {
+        request_ns: between(client.start_ns, server.start_ns),
+        response_ns: between(server.end_ns, client.end_ns),
+    };
+    Call {
+        key,
+        kind: if is_message { RpcKind::Messaging } else { RpcKind::Paired },
+        client_ns: client.duration_ns(),
+        server_ns: server.duration_ns(),
+        delays: (!is_message).then(|| ((host(client), host(server)), raw)),
+        failed: client.failed || server.failed,
+    }
+}
+
+fn lone(key: RpcKey, kind: RpcKind, span: &Span) -> Call {
+    let ns = span.duration_ns();
+    Call { key, kind, client_ns: ns, server_ns: ns, delays: None, failed: span.failed }
+}

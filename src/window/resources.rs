@@ -1,0 +1,277 @@
+//! Samples -> features of every service, replica by replica.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::config::Config;
+use super::series::SeriesState;
+use super::target::{Binder, Binding, Part, Target};
+use crate::data::{FeatureWindow, Name, Replica, Role, Series, ServiceWindow, Signal};
+
+/// Nodes of replicas remembered from spans and series.
+const REPLICAS_MAX: usize = 100_000;
+
+/// What happened to a series that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Its samples are counted.
+    Counted,
+    /// No feature takes it, or no label says whose it is.
+    Unbound,
+    /// Too many series are followed already.
+    Refused,
+}
+
+/// State of all series.
+#[derive(Debug)]
+pub(super) struct Resources {
+    binder: Binder,
+    /// Name, role and signal of each feature.
+    features: Vec<(Name, Role, Signal)>,
+    interval_ms: i64,
+    stale_ms: i64,
+    series_max: usize,
+    series: HashMap<Vec<(Name, Name)>, (Binding, SeriesState)>,
+    /// Host of a replica, as spans told it: (service, replica) -> node.
+    nodes: HashMap<(Name, Name), Name>,
+}
+
+/// Values of one feature at one target: (sum of values, sum of divisors).
+type Parts = (Option<f64>, Option<f64>);
+
+impl Resources {
+    pub(super) fn new(config: &Config) -> Self {
+        let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            binder: Binder::new(config),
+            features: config
+                .features
+                .iter()
+                .map(|f| (f.name.as_str().into(), f.resource, f.signal))
+                .collect(),
+            interval_ms: ms(config.interval),
+            stale_ms: ms(config.stale_after),
+            series_max: config.series_max,
+            series: HashMap::new(),
+            nodes: HashMap::new(),
+        }
+    }
+
+    /// Takes the samples of one series, and says whom they describe.
+    pub(super) fn push(&mut self, series: &Series) -> (Taken, Option<Name>) {
+        if !self.series.contains_key(&series.labels) {
+            if self.series.len() >= self.series_max {
+                return (Taken::Refused, None);
+            }
+            let Some(binding) = self.binder.bind(series) else { return (Taken::Unbound, None) };
+            let state = SeriesState::new(binding.kind, self.interval_ms);
+            self.series.insert(series.labels.clone(), (binding, state));
+        }
+        let Some((binding, state)) = self.series.get_mut(&series.labels) else {
+            return (Taken::Unbound, None);
+        };
+        for sample in &series.samples {
+            state.push(*sample, self.stale_ms);
+        }
+        let sender = match &binding.target {
+            Target::Replica { service, .. } | Target::Service(service) => service,
+            Target::Node(node) => node,
+        };
+        (Taken::Counted, Some(sender.clone()))
+    }
+
+    /// A span said where a replica runs.
+    pub(super) fn locate(&mut self, service: &Name, replica: &Name, node: &Name) {
+        if node.is_empty() || self.nodes.len() >= REPLICAS_MAX {
+            return;
+        }
+        self.nodes.insert((service.clone(), replica.clone()), node.clone());
+    }
+
+    /// Series followed.
+    pub(super) fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// The features of the interval that starts at `start_ms`; intervals close in order.
+    pub(super) fn close(&mut self, start_ms: i64) -> Vec<ServiceWindow> {
+        let mut table: HashMap<Target, Vec<Parts>> = HashMap::new();
+        let width = self.features.len();
+        for (binding, state) in self.series.values_mut() {
+            let Some(value) = state.close(start_ms, self.stale_ms) else { continue };
+            let row =
+                table.entry(binding.target.clone()).or_insert_with(|| vec![(None, None); width]);
+            for (feature, part) in &binding.feeds {
+                let cell = match part {
+                    Part::Value => &mut row[*feature].0,
+                    Part::Divisor => &mut row[*feature].1,
+                };
+                *cell = Some(cell.unwrap_or(0.0) + value);
+            }
+        }
+        let stale_ms = self.stale_ms;
+        self.series.retain(|_, (_, state)| !state.is_idle(start_ms, stale_ms));
+        self.assemble(table)
+    }
+
+    fn assemble(&self, mut table: HashMap<Target, Vec<Parts>>) -> Vec<ServiceWindow> {
+        let mut services: BTreeMap<Name, BTreeMap<Name, (Name, Vec<Parts>)>> = BTreeMap::new();
+        let mut rest: HashMap<Target, Vec<Parts>> = HashMap::new();
+        for (target, row) in table.drain() {
+            match target {
+                Target::Replica { service, replica, node } => {
+                    let known = self.nodes.get(&(service.clone(), replica.clone()));
+                    let node = known.cloned().unwrap_or(node);
+                    services.entry(service).or_default().insert(replica, (node, row));
+                }
+                other => {
+                    rest.insert(other, row);
+                }
+            }
+        }
+        self.add_replicas_known_by_spans(&mut services, &rest);
+        // A service that is only probed still has features.
+        for target in rest.keys() {
+            if let Target::Service(service) = target {
+                services.entry(service.clone()).or_default();
+            }
+        }
+        services
+            .into_iter()
+            .map(|(service, replicas)| self.window(service, &replicas, &rest))
+            .filter(|w| !w.features.is_empty())
+            .collect()
+    }
+
+    /// Replicas without series of their own still have a host with metrics.
+    fn add_replicas_known_by_spans(
+        &self,
+        services: &mut BTreeMap<Name, BTreeMap<Name, (Name, Vec<Parts>)>>,
+        rest: &HashMap<Target, Vec<Parts>>,
+    ) {
+        let measured: BTreeSet<Name> = services.keys().cloned().collect();
+        for ((service, replica), node) in &self.nodes {
+            if !measured.contains(service) && rest.contains_key(&Target::Node(node.clone())) {
+                let empty = vec![(None, None); self.features.len()];
+                let replicas = services.entry(service.clone()).or_default();
+                replicas.insert(replica.clone(), (node.clone(), empty));
+            }
+        }
+    }
+
+    fn window(
+        &self,
+        service: Name,
+        replicas: &BTreeMap<Name, (Name, Vec<Parts>)>,
+        rest: &HashMap<Target, Vec<Parts>>,
+    ) -> ServiceWindow {
+        let probe = rest.get(&Target::Service(service.clone()));
+        let mut features = Vec::new();
+        for (i, (name, role, signal)) in self.features.iter().enumerate() {
+            let by_replica: Vec<Option<f64>> = replicas
+                .values()
+                .map(|(node, own)| {
+                    let host = rest.get(&Target::Node(node.clone()));
+                    value(own[i]).or_else(|| host.and_then(|row| value(row[i])))
+                })
+                .collect();
+            let mut values: Vec<f64> = by_replica.iter().flatten().copied().collect();
+            values.extend(probe.and_then(|row| value(row[i])));
+            if let Some(percentiles) = percentiles(&mut values) {
+                features.push(FeatureWindow {
+                    name: name.clone(),
+                    role: *role,
+                    signal: *signal,
+                    percentiles,
+                    by_replica,
+                });
+            }
+        }
+        let replicas = replicas
+            .iter()
+            .map(|(name, (node, _))| Replica { name: name.clone(), node: node.clone() })
+            .collect();
+        ServiceWindow { service, replicas, features }
+    }
+}
+
+/// The value of a feature; a divisor of zero means nothing happened that could be measured.
+fn value((value, divisor): Parts) -> Option<f64> {
+    match divisor {
+        None => value,
+        Some(d) if d > 0.0 => value.map(|v| v / d),
+        Some(_) => value.map(|_| 0.0),
+    }
+}
+
+/// Median, 90th percentile and maximum, interpolated.
+fn percentiles(values: &mut [f64]) -> Option<[f64; 3]> {
+    values.sort_unstable_by(f64::total_cmp);
+    let last = values.len().checked_sub(1)?;
+    Some([0.5, 0.9, 1.0].map(|q| {
+        let at = q * last as f64;
+        let (low, high) = (values[at.floor() as usize], values[at.ceil() as usize]);
+        low + (high - low) * at.fract()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Sample;
+
+    fn feed(r: &mut Resources, labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Taken {
+        let labels = labels.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+        let samples =
+            samples.iter().map(|(time_ms, value)| Sample { time_ms: *time_ms, value: *value });
+        r.push(&Series { labels, samples: samples.collect() }).0
+    }
+
+    fn feature<'a>(windows: &'a [ServiceWindow], service: &str, name: &str) -> &'a FeatureWindow {
+        let window = windows.iter().find(|w| &*w.service == service).expect(service);
+        window.features.iter().find(|f| &*f.name == name).expect(name)
+    }
+
+    #[test]
+    fn replicas_become_percentiles_and_ratios_divide_replica_by_replica() {
+        let mut r = Resources::new(&Config::default());
+        for (pod, throttled) in [("a", 3.0), ("b", 15.0)] {
+            for (metric, end) in [
+                ("container_cpu_cfs_throttled_periods_total", throttled),
+                ("container_cpu_cfs_periods_total", 30.0),
+            ] {
+                let labels = [
+                    ("__name__", metric),
+                    ("container", "cart"),
+                    ("instance", "n1:1"),
+                    ("pod", pod),
+                ];
+                assert_eq!(feed(&mut r, &labels, &[(0, 0.0), (30_000, end)]), Taken::Counted);
+            }
+        }
+        let windows = r.close(0);
+        let f = feature(&windows, "cart", "cpu_throttled_ratio");
+        assert_eq!(f.by_replica, [Some(0.1), Some(0.5)]);
+        assert!((f.percentiles[0] - 0.3).abs() < 1e-9 && f.percentiles[2] == 0.5);
+    }
+
+    #[test]
+    fn node_metrics_reach_every_replica_on_the_node() {
+        let mut r = Resources::new(&Config::default());
+        r.locate(&"cart".into(), &"cart-0".into(), &"n1".into());
+        let pressure =
+            [("__name__", "node_pressure_cpu_waiting_seconds_total"), ("instance", "n1:9100")];
+        feed(&mut r, &pressure, &[(0, 0.0), (30_000, 6.0)]);
+        assert_eq!(feature(&r.close(0), "cart", "node_cpu_pressure").by_replica, [Some(0.2)]);
+    }
+
+    #[test]
+    fn beyond_the_limit_new_series_are_refused_and_room_returns_when_old_ones_end() {
+        let mut r = Resources::new(&Config { series_max: 1, ..Config::default() });
+        let own = |job| [("__name__", "process_resident_memory_bytes"), ("job", job)];
+        assert_eq!(feed(&mut r, &own("a"), &[(0, 1.0)]), Taken::Counted);
+        assert_eq!(feed(&mut r, &own("b"), &[(0, 1.0)]), Taken::Refused);
+        r.close(0);
+        r.close(600_000);
+        assert_eq!(feed(&mut r, &own("b"), &[(600_000, 1.0)]), Taken::Counted);
+    }
+}

@@ -1,0 +1,169 @@
+//! Values of one series by interval: counter rates with reset detection, gauge means.
+
+use crate::data::{MetricKind, Sample};
+
+/// Intervals a series keeps open; older cells are taken first.
+const CELLS_MAX: usize = 64;
+
+/// What one series contributes to one interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Cell {
+    start_ms: i64,
+    /// Counter: growth. Gauge: sum of the samples.
+    sum: f64,
+    /// Counter: seconds covered. Gauge: number of samples.
+    weight: f64,
+}
+
+/// State of one series.
+#[derive(Debug)]
+pub(super) struct SeriesState {
+    kind: MetricKind,
+    interval_ms: i64,
+    last: Option<Sample>,
+    /// Value of the newest interval that had one: carried forward while the series is alive.
+    carried: Option<f64>,
+    cells: Vec<Cell>,
+    ended: bool,
+}
+
+impl SeriesState {
+    pub(super) fn new(kind: MetricKind, interval_ms: i64) -> Self {
+        Self { kind, interval_ms, last: None, carried: None, cells: Vec::new(), ended: false }
+    }
+
+    /// Takes a sample. Samples before the newest one are repeats or come too late: ignored.
+    pub(super) fn push(&mut self, sample: Sample, stale_ms: i64) {
+        if self.last.is_some_and(|last| sample.time_ms <= last.time_ms) {
+            return;
+        }
+        if sample.is_stale_marker() {
+            (self.last, self.ended) = (None, true);
+            return;
+        }
+        // Other NaNs and infinities are data to Prometheus, but no measure of a resource.
+        if !sample.value.is_finite() {
+            return;
+        }
+        self.ended = false;
+        match self.kind {
+            MetricKind::Gauge => self.add(self.start_of(sample.time_ms), sample.value, 1.0),
+            MetricKind::Counter => self.grow(sample, stale_ms),
+        }
+        self.last = Some(sample);
+    }
+
+    fn start_of(&self, time_ms: i64) -> i64 {
+        time_ms.div_euclid(self.interval_ms) * self.interval_ms
+    }
+
+    /// Spreads a counter's growth since the last sample evenly over the time between.
+    fn grow(&mut self, sample: Sample, stale_ms: i64) {
+        let Some(last) = self.last else { return };
+        let (from, to) = (last.time_ms, sample.time_ms);
+        if to - from > stale_ms {
+            return;
+        }
+        // A smaller value means the counter began again at zero.
+        let reset = sample.value < last.value;
+        let growth = if reset { sample.value } else { sample.value - last.value };
+        let mut at = from;
+        while at < to {
+            let start = self.start_of(at);
+            let until = (start + self.interval_ms).min(to);
+            let share = (until - at) as f64 / (to - from) as f64;
+            self.add(start, growth * share, (until - at) as f64 / 1000.0);
+            at = until;
+        }
+    }
+
+    fn add(&mut self, start_ms: i64, sum: f64, weight: f64) {
+        if let Some(cell) = self.cells.iter_mut().find(|c| c.start_ms == start_ms) {
+            cell.sum += sum;
+            cell.weight += weight;
+            return;
+        }
+        if self.cells.len() == CELLS_MAX {
+            self.cells.remove(0);
+        }
+        self.cells.push(Cell { start_ms, sum, weight });
+    }
+
+    /// The value in the interval that starts at `start_ms`, which is being closed: rate per second
+    /// or mean, or the last known one while the series lives. Intervals must be closed in order.
+    pub(super) fn close(&mut self, start_ms: i64, stale_ms: i64) -> Option<f64> {
+        let cell = self.cells.iter().find(|c| c.start_ms == start_ms && c.weight > 0.0).copied();
+        self.cells.retain(|c| c.start_ms > start_ms);
+        if let Some(cell) = cell {
+            self.carried = Some(cell.sum / cell.weight);
+        } else if self.ended || self.is_idle(start_ms, stale_ms) {
+            self.carried = None;
+        }
+        self.carried
+    }
+
+    /// Whether nothing came for `stale_ms` before `now_ms`.
+    pub(super) fn is_idle(&self, now_ms: i64, stale_ms: i64) -> bool {
+        self.cells.is_empty()
+            && self.last.is_none_or(|last| last.time_ms < now_ms.saturating_sub(stale_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::STALE_NAN_BITS;
+
+    const STALE: i64 = 300_000;
+
+    fn fed(kind: MetricKind, samples: &[(i64, f64)]) -> SeriesState {
+        let mut state = SeriesState::new(kind, 30_000);
+        for (time_ms, value) in samples {
+            state.push(Sample { time_ms: *time_ms, value: *value }, STALE);
+        }
+        state
+    }
+
+    #[test]
+    fn a_counter_becomes_a_rate_and_survives_a_reset() {
+        let mut s = fed(MetricKind::Counter, &[(0, 100.0), (15_000, 130.0), (30_000, 30.0)]);
+        // 30 in the first half, then a restart from zero to 30 in the second.
+        assert_eq!(s.close(0, STALE), Some(2.0));
+    }
+
+    #[test]
+    fn a_scrape_slower_than_the_interval_covers_every_interval() {
+        let mut s = fed(MetricKind::Counter, &[(10_000, 0.0), (70_000, 60.0)]);
+        for start in [0, 30_000, 60_000] {
+            assert_eq!(s.close(start, STALE), Some(1.0), "interval at {start}");
+        }
+    }
+
+    #[test]
+    fn a_gauge_is_its_mean_and_is_carried_forward_until_stale() {
+        let mut s = fed(MetricKind::Gauge, &[(1_000, 2.0), (16_000, 4.0)]);
+        assert_eq!(s.close(0, STALE), Some(3.0));
+        assert_eq!(s.close(300_000, STALE), Some(3.0));
+        assert_eq!(s.close(330_000, STALE), None);
+    }
+
+    #[test]
+    fn a_stale_marker_ends_the_series_at_once() {
+        let end = f64::from_bits(STALE_NAN_BITS);
+        let mut s = fed(MetricKind::Gauge, &[(1_000, 2.0), (31_000, end)]);
+        assert_eq!(s.close(0, STALE), Some(2.0));
+        assert_eq!(s.close(30_000, STALE), None);
+        let mut s =
+            fed(MetricKind::Counter, &[(0, 9.0), (15_000, end), (20_000, 5.0), (30_000, 15.0)]);
+        assert_eq!(s.close(0, STALE), Some(1.0));
+    }
+
+    #[test]
+    fn repeats_and_old_samples_change_nothing() {
+        let once = [(0, 0.0), (15_000, 15.0), (30_000, 30.0)];
+        let twice = [(0, 0.0), (15_000, 15.0), (15_000, 15.0), (0, 0.0), (30_000, 30.0)];
+        for samples in [&once[..], &twice[..]] {
+            assert_eq!(fed(MetricKind::Counter, samples).close(0, STALE), Some(1.0));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Request and response delay of an RPC although the two hosts' clocks differ.
+//!
+//! Both durations are free of skew, so request + response delay = client - server duration holds
+//! whatever the clocks say; skew only blurs how the sum splits. As NTP does, the fastest request
+//! and the fastest response between two hosts are taken to be equally fast, and the offset is the
+//! median over the last intervals, so that a link that turns slow in one direction is not mistaken
+//! for a clock that jumped.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::data::Name;
+
+/// Offsets remembered per pair of hosts, one an interval.
+const REMEMBERED: usize = 9;
+/// Pairs of hosts remembered. Beyond it the split is taken from the clocks as they are.
+const PAIRS_MAX: usize = 50_000;
+
+/// A caller's and a callee's host (or replica, when hosts are unknown).
+pub(super) type HostPair = (Name, Name);
+
+/// Delays by the clocks: server start - client start, client end - server end. May be negative.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct RawDelays {
+    pub(super) request_ns: i64,
+    pub(super) response_ns: i64,
+}
+
+impl RawDelays {
+    /// Splits the true sum after moving the callee's clock by `offset_ns`: (request, response).
+    pub(super) fn split(self, offset_ns: i64) -> (u64, u64) {
+        let sum = self.request_ns.saturating_add(self.response_ns).max(0);
+        let request = self.request_ns.saturating_sub(offset_ns).clamp(0, sum);
+        (request.unsigned_abs(), (sum - request).unsigned_abs())
+    }
+}
+
+/// What is known about the clocks of pairs of hosts.
+#[derive(Debug, Default)]
+pub(super) struct Skews {
+    fastest: HashMap<HostPair, (i64, i64)>,
+    offsets: HashMap<HostPair, VecDeque<i64>>,
+}
+
+impl Skews {
+    /// Takes one RPC of the interval that is being closed into account.
+    pub(super) fn observe(&mut self, hosts: &HostPair, raw: RawDelays) {
+        if let Some((request, response)) = self.fastest.get_mut(hosts) {
+            *request = (*request).min(raw.request_ns);
+            *response = (*response).min(raw.response_ns);
+        } else if self.fastest.len() < PAIRS_MAX {
+            self.fastest.insert(hosts.clone(), (raw.request_ns, raw.response_ns));
+        }
+    }
+
+    /// Ends the interval: its fastest delays become one more offset of each pair. Pairs that have
+    /// gone silent are forgotten little by little.
+    pub(super) fn end_interval(&mut self) {
+        self.offsets.retain(|hosts, past| {
+            if !self.fastest.contains_key(hosts) {
+                past.pop_front();
+            }
+            !past.is_empty()
+        });
+        for (hosts, (request, response)) in self.fastest.drain() {
+            let past = self.offsets.entry(hosts).or_default();
+            past.push_back(request.saturating_sub(response) / 2);
+            if past.len() > REMEMBERED {
+                past.pop_front();
+            }
+        }
+    }
+
+    /// How far the callee's clock is ahead, nanoseconds.
+    pub(super) fn offset_ns(&self, hosts: &HostPair) -> i64 {
+        let Some(past) = self.offsets.get(hosts) else { return 0 };
+        let mut sorted: Vec<i64> = past.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted[sorted.len() / 2]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    /// One interval in which requests take `request` and responses `response` at best, seen by a
+    /// callee whose clock is `skew` ahead.
+    fn interval(skews: &mut Skews, hosts: &HostPair, request: i64, response: i64, skew: i64) {
+        for extra in 0..5 {
+            let raw = RawDelays {
+                request_ns: request + extra * MS + skew,
+                response_ns: response + (4 - extra) * MS - skew,
+            };
+            skews.observe(hosts, raw);
+        }
+        skews.end_interval();
+    }
+
+    #[test]
+    fn a_skewed_clock_is_found_and_taken_out() {
+        let (mut skews, hosts) = (Skews::default(), ("a".into(), "b".into()));
+        for _ in 0..3 {
+            interval(&mut skews, &hosts, MS, MS, 50 * MS);
+        }
+        assert_eq!(skews.offset_ns(&hosts), 50 * MS);
+        let raw = RawDelays { request_ns: 53 * MS, response_ns: -49 * MS };
+        assert_eq!(raw.split(skews.offset_ns(&hosts)), (3_000_000, 1_000_000));
+    }
+
+    #[test]
+    fn a_link_that_turns_slow_one_way_is_not_taken_for_a_clock() {
+        let (mut skews, hosts) = (Skews::default(), ("a".into(), "b".into()));
+        for _ in 0..6 {
+            interval(&mut skews, &hosts, MS, MS, 0);
+        }
+        interval(&mut skews, &hosts, 250 * MS, MS, 0);
+        let raw = RawDelays { request_ns: 251 * MS, response_ns: MS };
+        assert_eq!(raw.split(skews.offset_ns(&hosts)), (251_000_000, 1_000_000));
+    }
+
+    #[test]
+    fn the_parts_always_add_up_to_the_true_sum() {
+        let raw = RawDelays { request_ns: -7 * MS, response_ns: 10 * MS };
+        for offset in [-100 * MS, -8 * MS, 0, 100 * MS] {
+            let (request, response) = raw.split(offset);
+            assert_eq!(request + response, 3_000_000);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The loop around the [`Windower`]: telemetry from the queue, frames to whoever wants them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::history::History;
+use super::windower::{Progress, Windower};
+use crate::data::{Frame, Telemetry};
+use crate::queue::Receiver;
+
+/// Where frames and progress go.
+#[derive(Debug)]
+pub struct Outputs {
+    /// Everybody who looks back.
+    pub history: History,
+    /// The graph, the trainer, the disk: each frame once, in order.
+    pub frames: mpsc::Sender<Arc<Frame>>,
+    /// The status page.
+    pub progress: watch::Sender<Progress>,
+    /// The listeners' guard against data that comes too late.
+    pub horizon_ms: Arc<AtomicI64>,
+}
+
+/// Runs until every sender of telemetry is gone.
+pub async fn run(mut windower: Windower, mut telemetry: Receiver<Telemetry>, out: Outputs) {
+    let start = Instant::now();
+    while let Some(batch) = telemetry.recv().await {
+        let now = start.elapsed();
+        match batch {
+            Telemetry::Spans(spans) => windower.push_spans(spans, now),
+            Telemetry::Series(series) => windower.push_series(&series, now),
+        }
+        for frame in windower.close(now) {
+            tracing::debug!(
+                interval = %frame.interval.start,
+                rpcs = frame.rpcs.len(),
+                services = frame.services.len(),
+                completeness = frame.completeness,
+                "interval closed"
+            );
+            let frame = Arc::new(frame);
+            out.history.push(frame.clone());
+            if out.frames.send(frame).await.is_err() {
+                return;
+            }
+        }
+        let progress = windower.progress();
+        if let Some(horizon) = progress.horizon {
+            out.horizon_ms.store(horizon.0, Ordering::Relaxed);
+        }
+        out.progress.send_if_modified(|p| {
+            let changed = *p != progress;
+            *p = progress;
+            changed
+        });
+    }
+}
