@@ -13,6 +13,12 @@ const COMMON: f64 = 0.6;
 pub struct Evidence {
     /// z-score of each resource, network delays included.
     pub resources: Vec<[f64; 4]>,
+    /// The same in units of what faults anywhere do to such a metric.
+    pub amplitudes: Vec<[f64; 4]>,
+    /// How slow each service is by itself.
+    pub slowness: Vec<f64>,
+    /// z-score of the delays that are each service's own.
+    pub delays: Vec<f64>,
     /// z-scores of single features, strongest first.
     pub features: Vec<Vec<(Name, Resource, f64)>>,
     /// Distance of the latents from their prior.
@@ -32,7 +38,7 @@ impl Evidence {
         let delays: Vec<f64> = (0..net.rpcs.len()).map(|i| over(&|s| s.delays[i])).collect();
         let links: Vec<Links> =
             (0..net.services.len()).map(|j| Links::of(net, j, &delays, gate)).collect();
-        let mut resources = Vec::new();
+        let (mut resources, mut amplitudes) = (Vec::new(), Vec::new());
         for (j, links) in links.iter().enumerate() {
             let mut z: [f64; 4] = std::array::from_fn(|r| over(&|s| s.resources[j][r]));
             // Delays between spans include waiting at both ends: they speak for the network only
@@ -41,12 +47,16 @@ impl Evidence {
                 z[Resource::Network.index()] = links.delay;
             }
             resources.push(z);
+            amplitudes.push(std::array::from_fn(|r| over(&|s| s.amplitudes[j][r])));
         }
         Self {
             features: (0..net.services.len()).map(|j| features(&situations, j)).collect(),
             latents: (0..net.services.len()).map(|j| over(&|s| s.latents[j])).collect(),
+            slowness: (0..net.services.len()).map(|j| over(&|s| s.slowness[j])).collect(),
+            delays: links.iter().map(|l| l.delay).collect(),
             nets: links.into_iter().map(|l| l.nets).collect(),
             resources,
+            amplitudes,
         }
     }
 

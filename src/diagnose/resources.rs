@@ -52,13 +52,15 @@ pub fn resource_of(
     if network > whole && network_z > gate && network_z > loudest(&accused, &z) {
         return Some(Resource::Network);
     }
-    let weight = |r: Resource| {
-        let discount = if r == Resource::Cpu { CPU_DISCOUNT } else { 1.0 };
-        discount * drop[2 + r.index()]
+    // Which of several it is, the size of the deviation tells: one shortage drags other metrics
+    // along, paging reads from disk and stalls the processor, but none as far as its own.
+    let amplitude = |r: &Resource| {
+        let discount = if *r == Resource::Cpu { CPU_DISCOUNT } else { 1.0 };
+        discount * evidence.amplitudes[j][r.index()]
     };
-    let best = accused.iter().copied().max_by(|a, b| weight(*a).total_cmp(&weight(*b)))?;
-    if drop[2 + best.index()] >= SHARE_MIN * whole {
-        return Some(best);
+    let effective = accused.iter().filter(|r| drop[2 + r.index()] >= SHARE_MIN * whole);
+    if let Some(best) = effective.max_by(|a, b| amplitude(a).total_cmp(&amplitude(b))) {
+        return Some(*best);
     }
     let loudest = accused.into_iter().max_by(|a, b| z[a.index()].total_cmp(&z[b.index()]))?;
     (z[loudest.index()] > STRONG).then_some(loudest)

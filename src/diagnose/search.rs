@@ -11,8 +11,6 @@ use crate::graph::{Hypothesis, Query, Restore, What};
 const NO_EVIDENCE: f64 = 0.3;
 /// Weight of the mean latency against the tail when both are compared.
 const MEAN_WEIGHT: f64 = 0.1;
-/// A service whose latents are this far from their prior is abnormal though no metric says so.
-const LATENT_ABNORMAL: f64 = 2.0;
 /// Candidates for a joint cause, beside those with evidence: by latents, and by effect.
 const CANDIDATES: (usize, usize) = (4, 3);
 /// Candidates for a joint cause at most; each round of the search asks about every one.
@@ -130,9 +128,10 @@ impl<'a> Search<'a> {
         self.evidence.strongest(j) >= self.gate
     }
 
-    /// A service that looks as always is no culprit, whatever restoring it would do.
+    /// A service that is as fast as always, given its callees, and whose links are as fast as always,
+    /// is no culprit, whatever its metrics say and whatever restoring it would do.
     fn is_abnormal(&self, j: usize) -> bool {
-        self.has_evidence(j) || self.evidence.latents[j] >= LATENT_ABNORMAL
+        self.evidence.slowness[j] >= self.gate || self.evidence.delays[j] >= self.gate
     }
 
     /// Several services at once: restore every candidate, then take back whoever is not needed.
@@ -175,7 +174,8 @@ impl<'a> Search<'a> {
 
     fn candidates(&self, keep: &[Answer]) -> Vec<usize> {
         let count = keep.len();
-        let mut chosen: Vec<usize> = (0..count).filter(|j| self.has_evidence(*j)).collect();
+        let mut chosen: Vec<usize> =
+            (0..count).filter(|j| self.has_evidence(*j) && self.is_abnormal(*j)).collect();
         chosen.sort_by(|a, b| self.evidence.strongest(*b).total_cmp(&self.evidence.strongest(*a)));
         let mut by_latents: Vec<usize> = (0..count).filter(|j| self.is_abnormal(*j)).collect();
         by_latents.sort_by(|a, b| self.evidence.latents[*b].total_cmp(&self.evidence.latents[*a]));

@@ -64,10 +64,14 @@ pub struct Situation {
     /// Robust z-score of each resource of each service ([`Resource::ALL`] order), from metrics
     /// that are causes rather than effects.
     pub resources: Vec<[f64; 4]>,
+    /// The same deviations in units of what faults anywhere do to such a metric.
+    pub amplitudes: Vec<[f64; 4]>,
     /// Robust z-score of every usable feature of each service.
     pub features: Vec<Vec<(Name, Resource, f64)>>,
     /// Whether any network metric exists for the service.
     pub has_network_metrics: Vec<bool>,
+    /// Robust z-score of how slow each service is by itself, given its callees.
+    pub slowness: Vec<f64>,
     /// RMS distance of each service's latents from what its metrics predict, in prior deviations.
     pub latents: Vec<f64>,
     /// Robust z-score of request + response delay of each RPC.

@@ -1,3 +1,15 @@
 //! The proving ground: applications to diagnose, faults to find, scores.
 
 pub mod sim;
+
+mod feed;
+mod schedule;
+mod score;
+mod trial;
+mod truth;
+
+pub use feed::Feed;
+pub use schedule::{Minute, Schedule, Weather};
+pub use score::{Named, Score};
+pub use trial::{Case, Outcome, Trial, run as run_trial};
+pub use truth::{Blame, judge};

@@ -52,10 +52,7 @@ impl Evaluator {
             tier.latent = prior.mean.clone();
         }
         let net_priors: Vec<Option<Gaussian>> = (0..self.layout.callee.len())
-            .map(|i| {
-                let callee = &tiers[self.layout.callee[i]];
-                self.has_net(i).then(|| self.prior_net(i, &callee.net, callee.load))
-            })
+            .map(|i| self.has_net(i).then(|| self.prior_net(i, &self.net_inputs(i, &tiers))))
             .collect();
         let rest = self.residuals(&observed, &tiers, &net_priors);
         let server: Vec<Latent> = priors
@@ -71,8 +68,8 @@ impl Evaluator {
             .enumerate()
             .map(|(i, prior)| {
                 let prior = prior?;
-                let callee = &tiers[self.layout.callee[i]];
-                let posterior = self.encode_net(i, callee, &prior, rest.delays[i].as_ref()?);
+                let x = self.net_inputs(i, &tiers);
+                let posterior = self.encode_net(i, &x, &prior, rest.delays[i].as_ref()?);
                 Some(Latent { prior, posterior })
             })
             .collect();
@@ -105,9 +102,8 @@ impl Evaluator {
         let client =
             |i: usize| Some(rest(i, &self.predict_client(i, observed, tiers)?, Kind::Client));
         let delays = |i: usize| {
-            let callee = &tiers[layout.callee[i]];
-            let [request, response] =
-                self.decode_net(i, &callee.net, callee.load, &net[i].as_ref()?.mean);
+            let x = self.net_inputs(i, tiers);
+            let [request, response] = self.decode_net(i, &x, &net[i].as_ref()?.mean);
             Some([rest(i, &request, Kind::Request), rest(i, &response, Kind::Response)])
         };
         Residuals {
@@ -164,16 +160,26 @@ impl Evaluator {
     fn encode_net(
         &self,
         i: usize,
-        callee: &Tier,
+        inputs: &Array1<f32>,
         prior: &Gaussian,
         rest: &[Levels; 2],
     ) -> Gaussian {
-        let mut x: Vec<f32> = callee.net.to_vec();
-        x.push(callee.load);
+        let mut x: Vec<f32> = inputs.to_vec();
         x.extend(rest.iter().flatten());
         let place = self.paired_place(i);
         let (mean, log_sigma) = self.network.encoder_net.gaussian(place, &Array1::from(x));
         Gaussian { mean: mean + &prior.mean, log_sigma }
+    }
+}
+
+impl Abducted {
+    /// The tiers as seen, with latents at the prior mean.
+    pub fn prior_tiers(&self) -> Vec<Tier> {
+        let mut tiers = self.tiers.clone();
+        for (tier, latent) in tiers.iter_mut().zip(&self.server) {
+            tier.latent = latent.prior.mean.clone();
+        }
+        tiers
     }
 }
 

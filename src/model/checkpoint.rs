@@ -9,6 +9,7 @@ use super::infer::Evaluator;
 use super::layout::{LEVEL_COUNT, Layout};
 use super::network::Network;
 use super::predict::Model;
+use super::slowness::Calm;
 use super::stack::HIDDEN;
 use crate::data::{EventTime, RpcKey, RpcKind, SavedModel};
 use crate::graph::{CausalNet, Quality, RpcGraph};
@@ -28,6 +29,7 @@ struct Manifest {
     rpcs: Vec<(RpcKey, RpcKind)>,
     features: FeatureModel,
     layout: Layout,
+    calm: Vec<Calm>,
     quality: Quality,
 }
 
@@ -46,6 +48,7 @@ impl Model {
             rpcs: self.net.rpcs.iter().map(|r| (r.key.clone(), r.kind)).collect(),
             features: self.features.clone(),
             layout: self.evaluator.layout.clone(),
+            calm: self.calm.clone(),
             quality: self.quality.clone(),
         };
         let manifest =
@@ -82,6 +85,7 @@ impl Model {
             (network.weight_edge.nrows(), nodes(layout.edges.len()), "edges"),
             (network.bias_net.nrows(), nodes(layout.paired.len()), "networks"),
             (layout.services, net.services.len(), "services"),
+            (manifest.calm.len(), net.services.len(), "calm scores"),
             (layout.callee.len(), net.rpcs.len(), "layout entries"),
         ];
         for (has, needs, what) in wanted {
@@ -96,6 +100,7 @@ impl Model {
             net,
             features: manifest.features,
             evaluator: Evaluator::new(network, layout),
+            calm: manifest.calm,
             quality: manifest.quality,
         })
     }

@@ -70,6 +70,17 @@ pub struct FeatureModel {
     requests: Vec<f64>,
 }
 
+/// How abnormal one feature is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Index of the feature.
+    pub feature: usize,
+    /// Robust z-score against the service's own past, freed of load.
+    pub z: f64,
+    /// Deviation in units of what faults anywhere do to this feature.
+    pub amplitude: f64,
+}
+
 /// Metric inputs of one frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inputs {
@@ -210,8 +221,8 @@ impl FeatureModel {
         served(frame, net).into_iter().zip(normal).map(|(now, n)| load_log(now, *n)).collect()
     }
 
-    /// Robust z-scores of `frame` against `normal`, by service and kept feature.
-    pub fn scores(&self, frame: &Frame, normal: &Frame, net: &CausalNet) -> Vec<Vec<(usize, f64)>> {
+    /// How far `frame` is from `normal`, by service and kept feature.
+    pub fn scores(&self, frame: &Frame, normal: &Frame, net: &CausalNet) -> Vec<Vec<Score>> {
         let now = log_levels(&[frame], net, &self.features);
         let then = log_levels(&[normal], net, &self.features);
         let (loads_now, loads_then) = (self.loads_of(frame, net), self.loads_of(normal, net));
@@ -221,7 +232,9 @@ impl FeatureModel {
                     let b = self.baselines[j][f].as_ref()?;
                     let z = b.score(now[[j, f, 0]], loads_now[j])
                         - b.score(then[[j, f, 0]], loads_then[j]);
-                    z.is_finite().then_some((f, z))
+                    let deviation = now[[j, f, 0]] - then[[j, f, 0]];
+                    let amplitude = self.scaler.scale(f, deviation);
+                    z.is_finite().then_some(Score { feature: f, z, amplitude })
                 };
                 (0..self.features.len())
                     .filter(|f| self.features[*f].kept)
@@ -234,6 +247,17 @@ impl FeatureModel {
     /// Whether service `j` has any metric of `resource`.
     pub fn has(&self, j: usize, resource: Resource) -> bool {
         self.of_resource(resource).any(|f| self.baselines[j][f].is_some())
+    }
+}
+
+impl Inputs {
+    /// The same load with every metric normal.
+    pub fn at_normal(&self) -> Self {
+        Self {
+            server: Array2::zeros(self.server.dim()),
+            net: Array2::zeros(self.net.dim()),
+            load: self.load.clone(),
+        }
     }
 }
 

@@ -12,6 +12,9 @@ use super::train::{Learnt, Lesson, train};
 use crate::data::Frame;
 use crate::graph::Quality;
 
+/// Newest calm frames from which is learnt how slow a service is by itself.
+const CALM_MAX: usize = 300;
+
 /// Trains and measures a model; see [`train`].
 ///
 /// # Errors
@@ -30,8 +33,13 @@ pub fn fit(
         net: lesson.net.clone(),
         features,
         evaluator: Evaluator::new(Network::from(&gvae), layout),
+        calm: Vec::new(),
         quality: Quality { r2: 0.0, r2_log: 0.0, r2_prior: 0.0, rmse_ms: 0.0, by_rpc: Vec::new() },
     };
+    let calm = lesson.frames.iter().zip(lesson.met).filter(|(_, met)| **met).map(|(f, _)| *f);
+    let mut calm: Vec<&Frame> = calm.collect();
+    calm.drain(..calm.len().saturating_sub(CALM_MAX));
+    model.learn_calm(&calm);
     let unseen: Vec<&Frame> = held_back.iter().map(|t| lesson.frames[*t]).collect();
     model.quality = measure(&model, &unseen);
     Ok(model)

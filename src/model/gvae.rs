@@ -27,11 +27,13 @@ const CLIENT_SHARE_START: f32 = 0.03;
 
 /// Inputs of each kind of network.
 pub const SERVER_DECODER_IN: usize =
-    LEVEL_COUNT + 1 + SERVER_INPUTS + NET_INPUTS + 1 + LATENTS + SERVER_INPUTS;
+    LEVEL_COUNT + 1 + SERVER_INPUTS + NET_INPUTS + 1 + LATENTS + SERVER_INPUTS + NET_INPUTS;
 const CLIENT_DECODER_IN: usize = LEVEL_COUNT + SERVER_INPUTS + 1 + LATENTS;
-const NET_DECODER_IN: usize = NET_INPUTS + 1 + LATENTS;
+/// Network metrics of both ends, and the callee's load.
+const NET_IN: usize = 2 * NET_INPUTS + 1;
+const NET_DECODER_IN: usize = NET_IN + LATENTS;
 const SERVER_ENCODER_IN: usize = SERVER_INPUTS + 1 + 3 * LEVEL_COUNT;
-const NET_ENCODER_IN: usize = NET_INPUTS + 1 + 2 * LEVEL_COUNT;
+const NET_ENCODER_IN: usize = NET_IN + 2 * LEVEL_COUNT;
 
 /// All parameters.
 #[derive(Module, Debug)]
@@ -73,6 +75,7 @@ pub struct Index {
     caller: Tensor<1, Int>,
     client_caller: Tensor<1, Int>,
     paired_callee: Tensor<1, Int>,
+    paired_caller: Tensor<1, Int>,
     edge_parent: Tensor<1, Int>,
     /// Incidence of edges on parents: `[1, rpc, edge]`
     parents: Tensor<3>,
@@ -128,7 +131,7 @@ impl Gvae {
     pub fn new(layout: &Layout, rng: &mut impl RngExt, device: &Device) -> Self {
         let mut stack = |inputs, outputs| Stack::shared(inputs, outputs, rng, device);
         let (prior_server, prior_net) =
-            (stack(SERVER_INPUTS + 1, 2 * LATENTS), stack(NET_INPUTS + 1, 2 * LATENTS));
+            (stack(SERVER_INPUTS + 1, 2 * LATENTS), stack(NET_IN, 2 * LATENTS));
         let (encoder_server, encoder_net) =
             (stack(SERVER_ENCODER_IN, 2 * LATENTS), stack(NET_ENCODER_IN, 2 * LATENTS));
         let (decoder_server, decoder_client, decoder_net) = (
@@ -190,10 +193,7 @@ impl Gvae {
     /// The prior of every latent given the metrics (Eq. 3).
     pub fn prior(&self, index: &Index, d: &Tensors) -> Gaussians {
         let server = Tensor::cat(vec![d.server.clone(), d.load.clone()], 1);
-        let net = Tensor::cat(
-            vec![at(&d.net, &index.paired_callee), at(&d.load, &index.paired_callee)],
-            1,
-        );
+        let net = Tensor::cat(index.net_inputs(d), 1);
         Gaussians {
             server: gaussian(self.prior_server.forward(server)),
             net: gaussian(self.prior_net.forward(net)),
@@ -213,14 +213,7 @@ impl Gvae {
         let (mean, most) = index.served(residual.server.clone());
         let invoked = index.invoked(residual.client.clone());
         let server = Tensor::cat(vec![d.server.clone(), d.load.clone(), mean, most, invoked], 1);
-        let net = Tensor::cat(
-            vec![
-                at(&d.net, &index.paired_callee),
-                at(&d.load, &index.paired_callee),
-                residual.delays.clone(),
-            ],
-            1,
-        );
+        let net = Tensor::cat([index.net_inputs(d), vec![residual.delays.clone()]].concat(), 1);
         let corrected = |(mean, log_sigma): (Tensor<3>, Tensor<3>), prior: &(Tensor<3>, _)| {
             (mean + prior.0.clone(), log_sigma)
         };
@@ -249,6 +242,7 @@ impl Gvae {
         );
         let excess = (children.clone() - normal) * index.waits.clone();
         let caller = at(&d.server, &index.caller) * index.dark.clone();
+        let caller_net = at(&d.net, &index.caller) * index.dark.clone();
         let network = at(&d.net, &index.callee) * index.dark.clone();
         let inputs = Tensor::cat(
             vec![
@@ -259,6 +253,7 @@ impl Gvae {
                 at(&d.load, &index.callee),
                 at(z, &index.callee),
                 caller,
+                caller_net,
             ],
             1,
         );
@@ -317,10 +312,7 @@ impl Gvae {
     }
 
     fn decode_net(&self, index: &Index, d: &Tensors, z: &Tensor<3>) -> Tensor<3> {
-        let inputs = Tensor::cat(
-            vec![at(&d.net, &index.paired_callee), at(&d.load, &index.paired_callee), z.clone()],
-            1,
-        );
+        let inputs = Tensor::cat([index.net_inputs(d), vec![z.clone()]].concat(), 1);
         (self.bias_net.val() + self.decoder_net.forward(inputs)).clamp_max(index.ceiling)
     }
 }
@@ -403,6 +395,7 @@ impl Index {
             caller: list((0..rpcs).map(caller).collect()),
             client_caller: list(clients.iter().map(|i| caller(*i)).collect()),
             paired_callee: list(layout.paired.iter().map(|i| layout.callee[*i]).collect()),
+            paired_caller: list(layout.paired.iter().map(|i| caller(*i)).collect()),
             edge_parent: list(layout.edges.iter().map(|e| e.parent).collect()),
             parents: incidence(rpcs, layout.edges.len(), device, |i, e| {
                 flag(layout.edges[e].parent == i)
@@ -428,6 +421,15 @@ impl Index {
             }),
             ceiling: layout.ceiling,
         }
+    }
+
+    /// X^net of each paired RPC: what both ends say about their network, and the callee's load.
+    fn net_inputs(&self, d: &Tensors) -> Vec<Tensor<3>> {
+        vec![
+            at(&d.net, &self.paired_callee),
+            at(&d.net, &self.paired_caller),
+            at(&d.load, &self.paired_callee),
+        ]
     }
 
     /// Mean and maximum over the RPCs each service serves: `[rpc, level, batch]` ->
@@ -459,6 +461,7 @@ impl Index {
             caller: int(&self.caller),
             client_caller: int(&self.client_caller),
             paired_callee: int(&self.paired_callee),
+            paired_caller: int(&self.paired_caller),
             edge_parent: int(&self.edge_parent),
             parents: float(&self.parents),
             served_mean: float(&self.served_mean),

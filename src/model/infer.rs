@@ -115,10 +115,20 @@ impl Evaluator {
         Gaussian { mean, log_sigma }
     }
 
-    /// P(Z^net | X^net) of RPC `i`, which must be paired.
-    pub fn prior_net(&self, i: usize, net: &Array1<f32>, load: f32) -> Gaussian {
-        let x = concat(&[net.as_slice(), Some(&[load])]);
-        let (mean, log_sigma) = self.network.prior_net.gaussian(self.paired_at[i].unwrap_or(0), &x);
+    /// X^net of RPC `i`: what both ends say about their network, and the callee's load.
+    pub fn net_inputs(&self, i: usize, tiers: &[Tier]) -> Array1<f32> {
+        let callee = &tiers[self.layout.callee[i]];
+        let nothing = [0.0; NET_INPUTS];
+        let caller = match self.layout.caller[i] {
+            Some(a) => tiers[a].net.as_slice(),
+            None => Some(&nothing[..]),
+        };
+        concat(&[callee.net.as_slice(), caller, Some(&[callee.load][..])])
+    }
+
+    /// P(Z^net | X^net) of RPC `i`, which must be paired; `x` as of [`Evaluator::net_inputs`].
+    pub fn prior_net(&self, i: usize, x: &Array1<f32>) -> Gaussian {
+        let (mean, log_sigma) = self.network.prior_net.gaussian(self.paired_place(i), x);
         Gaussian { mean, log_sigma }
     }
 
@@ -182,11 +192,12 @@ impl Evaluator {
             );
         let occupancy = [self.layout.occupancy(i, &client)];
         let is_dark = self.layout.kind[i] == RpcKind::ClientOnly;
-        let nothing = [0.0; SERVER_INPUTS];
-        let (net, from) = match caller.filter(|_| is_dark) {
-            Some(caller) => (callee.net.as_slice(), caller.server.as_slice()),
-            None if is_dark => (callee.net.as_slice(), Some(&nothing[..])),
-            None => (Some(&nothing[..NET_INPUTS]), Some(&nothing[..])),
+        let nothing = Some(&[0.0; SERVER_INPUTS][..]);
+        let no_net = Some(&[0.0; NET_INPUTS][..]);
+        let net = if is_dark { callee.net.as_slice() } else { no_net };
+        let (from, from_net) = match caller.filter(|_| is_dark) {
+            Some(caller) => (caller.server.as_slice(), caller.net.as_slice()),
+            None => (nothing, no_net),
         };
         let x = concat(&[
             Some(&excess[..]),
@@ -196,6 +207,7 @@ impl Evaluator {
             Some(&[callee.load][..]),
             callee.latent.as_slice(),
             from,
+            from_net,
         ]);
         debug_assert_eq!(x.len(), SERVER_DECODER_IN);
         (x, children)
@@ -243,15 +255,9 @@ impl Evaluator {
     }
 
     /// Log request and response delay of RPC `i`, which must be paired.
-    pub fn decode_net(
-        &self,
-        i: usize,
-        net: &Array1<f32>,
-        load: f32,
-        z: &Array1<f32>,
-    ) -> [Levels; 2] {
-        let p = self.paired_at[i].unwrap_or(0);
-        let x = concat(&[net.as_slice(), Some(&[load][..]), z.as_slice()]);
+    pub fn decode_net(&self, i: usize, x: &Array1<f32>, z: &Array1<f32>) -> [Levels; 2] {
+        let p = self.paired_place(i);
+        let x = concat(&[x.as_slice(), z.as_slice()]);
         let x = x.insert_axis(ndarray::Axis(1));
         let out = self.network.decoder_net.forward(p, x.view());
         let at = |q: usize| (self.network.bias_net[[p, q]] + out[[q, 0]]).min(self.layout.ceiling);

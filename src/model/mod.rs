@@ -19,9 +19,11 @@ mod predict;
 mod quality;
 mod scale;
 mod screen;
+mod slowness;
 mod stack;
 mod task;
 mod train;
+mod world;
 
 pub use config::Config;
 pub use error::Error;

@@ -4,8 +4,9 @@ use linfa::prelude::SingleTargetRegression;
 use ndarray::Array1;
 
 use super::dataset::levels;
+use super::infer::Levels;
 use super::layout::{Kind, to_ms};
-use super::predict::{Model, reconstruct};
+use super::predict::Model;
 use crate::data::Frame;
 use crate::graph::Quality;
 
@@ -15,7 +16,11 @@ pub fn measure(model: &Model, frames: &[&Frame]) -> Quality {
     let mut by_rpc: Vec<Pairs> = vec![Pairs::default(); rpcs];
     let mut prior = Pairs::default();
     for frame in frames {
-        let (from_posterior, from_prior, seen) = reconstruct(model, frame);
+        let (seen, _) = model.abduct(frame);
+        let predict = |tiers: &[super::infer::Tier]| -> Vec<Levels> {
+            (0..rpcs).map(|i| model.evaluator.predict_server(i, &seen.observed, tiers)).collect()
+        };
+        let (from_posterior, from_prior) = (predict(&seen.tiers), predict(&seen.prior_tiers()));
         for i in (0..rpcs).filter(|i| seen.observed.seen[*i]) {
             let truth = levels(&seen.observed, Kind::Server, i);
             by_rpc[i].extend(&from_posterior[i], &truth);

@@ -49,9 +49,9 @@ impl Stack {
         Self { weights, biases }
     }
 
-    /// One network per node, all starting as copies of the shared one.
+    /// One network per node, all starting as copies of the shared one, all tracked.
     pub fn untied(&self, nodes: usize) -> Self {
-        let copy = |t: Tensor<3>| t.repeat_dim(0, nodes.max(1));
+        let copy = |t: Tensor<3>| Tensor::from_inner(t.inner().repeat_dim(0, nodes.max(1)));
         Self::from_layers(self.layers().into_iter().map(|(w, b)| (copy(w), copy(b))).collect())
     }
 

@@ -92,17 +92,10 @@ pub fn train(
         rng,
     };
     let tied = run.stage(model, 0, &|s| progress(s as f32 / total), cancel)?;
-    let own = tied.untied(&layout).train_on(&run.device);
+    let own = tied.untied(&layout);
     let first = config.steps[0];
     let gvae = run.stage(own, 1, &|s| progress((first + s) as f32 / total), cancel)?;
     Ok(Learnt { features, layout, gvae: gvae.valid(), held_back })
-}
-
-impl Gvae {
-    /// The same parameters, tracked.
-    fn train_on(self, device: &Device) -> Self {
-        self.to_device(&device.clone().autodiff())
-    }
 }
 
 struct Run<'a> {

@@ -1,0 +1,29 @@
+//! Simulated telemetry straight into the windows, without a wire.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sim::Observation;
+use crate::data::Frame;
+use crate::window::{Config, Metrics, Windower};
+
+/// Windows fed in process.
+#[derive(Debug)]
+pub struct Feed {
+    windower: Windower,
+}
+
+impl Feed {
+    /// Windows of `interval`.
+    pub fn new(interval: Duration) -> Self {
+        let config = Config { interval, lateness: Duration::from_secs(1), ..Config::default() };
+        Self { windower: Windower::new(&config, Metrics::default()) }
+    }
+
+    /// Feeds one simulated interval; returns the frames that closed.
+    pub fn push(&mut self, observation: Observation) -> Vec<Arc<Frame>> {
+        self.windower.push_spans(observation.spans, Duration::ZERO);
+        self.windower.push_series(&observation.series, Duration::ZERO);
+        self.windower.close(Duration::ZERO).into_iter().map(Arc::new).collect()
+    }
+}
