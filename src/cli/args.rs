@@ -41,6 +41,9 @@ pub enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// The proving ground
+    #[command(subcommand)]
+    Lab(Lab),
     /// Check a configuration file and say everything that is wrong with it
     Check {
         /// Configuration file
@@ -49,5 +52,25 @@ pub enum Command {
         /// Print the configuration in effect, defaults included
         #[arg(long)]
         print: bool,
+    },
+}
+
+/// The proving ground.
+#[derive(Debug, Subcommand)]
+pub enum Lab {
+    /// Send a recorded system through the real listeners and score the diagnoses of its faults
+    ///
+    /// DIR is a recording in the form of the Nezha data set (Online Boutique): faults.csv and one
+    /// directory per day with metric/ and trace/. Prints a table and one line of JSON.
+    Replay {
+        /// Directory of the recording
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Seed of the training
+        #[arg(long, default_value_t = 7)]
+        seed: u64,
+        /// Below every wrong row, say what the diagnosis said
+        #[arg(long)]
+        details: bool,
     },
 }

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod args;
+mod lab;
+mod progress;
 mod run;
 
 pub use args::{Cli, Command};

@@ -3,21 +3,23 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::args::{Cli, Command};
+use super::args::{Cli, Command, Lab};
+use super::lab::replay;
 use crate::app;
 use crate::config::{self, Config};
 use crate::observe;
 
 /// Wrong usage or configuration (`EX_USAGE`).
-const USAGE: u8 = 64;
+pub(super) const USAGE: u8 = 64;
 /// A failure of ours or of the machine.
-const FAILURE: u8 = 1;
+pub(super) const FAILURE: u8 = 1;
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Serve { config } => serve(config.as_deref()),
         Command::Check { file, print } => check(&file, print),
+        Command::Lab(Lab::Replay { dir, seed, details }) => replay(&dir, seed, details),
     }
 }
 
@@ -63,7 +65,7 @@ fn to_toml(config: &Config) -> Result<String, toml::ser::Error> {
 
 /// Says what is wrong, with its causes, on standard error.
 #[allow(clippy::print_stderr, reason = "the last word of a failing command")]
-fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+pub(super) fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
     let mut text = format!("sage: {error}");
     let mut cause = error.source();
     while let Some(e) = cause {

@@ -103,6 +103,39 @@ pub enum Scope {
     Probe,
 }
 
+/// How two levels of a feature compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// By their ratio: twice as much is twice as much.
+    #[default]
+    Log,
+    /// The level is a share of a limit: what counts is how little is left.
+    Headroom,
+}
+
+/// What a feature is divided by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Divisor {
+    /// Metric.
+    pub metric: String,
+    /// Counter or gauge.
+    pub kind: MetricKind,
+    /// Labels that must match, as in [`FeatureSpec::matchers`].
+    #[serde(default, rename = "match", skip_serializing_if = "BTreeMap::is_empty")]
+    pub matchers: BTreeMap<String, String>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_one(factor: &f64) -> bool {
+    *factor == 1.0
+}
+
 /// One row of the feature table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,9 +148,15 @@ pub struct FeatureSpec {
     pub kind: MetricKind,
     /// The resource it tells about, or `load`.
     pub resource: Role,
-    /// Divide by this metric (of the same kind), replica by replica.
+    /// Divide by this, replica by replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub per: Option<String>,
+    pub per: Option<Divisor>,
+    /// Multiply by this, to arrive at a useful unit.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub factor: f64,
+    /// How levels compare.
+    #[serde(default)]
+    pub scale: Scale,
     /// What a high value means.
     #[serde(default)]
     pub signal: Signal,

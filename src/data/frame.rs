@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::feature::{Role, Signal};
+use super::feature::{Role, Scale, Signal};
 use super::name::{Name, RpcKey};
 use super::percentile::Percentiles;
 use super::time::Interval;
@@ -61,6 +61,8 @@ pub struct FeatureWindow {
     pub role: Role,
     /// What a high value means.
     pub signal: Signal,
+    /// How levels compare.
+    pub scale: Scale,
     /// Median, 90th and 100th percentile over the replicas (paper 3.3.1).
     pub percentiles: [f64; 3],
     /// Value of each replica, in the order of [`ServiceWindow::replicas`]; absent ones are null.

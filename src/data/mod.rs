@@ -19,7 +19,7 @@ pub use diagnosis::{
     BaselineScore, Diagnosis, DiagnosisState, DiagnosisUpdate, MetricEvidence, ModelRef, Outcome,
     PathStep, QosObservation, RootCause, ServiceScore,
 };
-pub use feature::{FeatureSpec, MetricKind, Resource, Role, Scope, Signal};
+pub use feature::{Divisor, FeatureSpec, MetricKind, Resource, Role, Scale, Scope, Signal};
 pub use frame::{FeatureWindow, Frame, Replica, RpcKind, RpcWindow, ServiceWindow};
 pub use model_status::{FeatureUse, ModelState, ModelStatus, NodeQuality};
 pub use name::{Name, OVERFLOW, RpcKey, USER};

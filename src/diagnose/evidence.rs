@@ -19,6 +19,8 @@ pub struct Evidence {
     pub slowness: Vec<f64>,
     /// z-score of the delays that are each service's own.
     pub delays: Vec<f64>,
+    /// Whether metrics of the network, rather than delays between spans, speak for it.
+    pub has_network_metrics: Vec<bool>,
     /// z-scores of single features, strongest first.
     pub features: Vec<Vec<(Name, Resource, f64)>>,
     /// Distance of the latents from their prior.
@@ -39,13 +41,16 @@ impl Evidence {
         let links: Vec<Links> =
             (0..net.services.len()).map(|j| Links::of(net, j, &delays, gate)).collect();
         let (mut resources, mut amplitudes) = (Vec::new(), Vec::new());
+        let mut has_network_metrics = Vec::new();
         for (j, links) in links.iter().enumerate() {
             let mut z: [f64; 4] = std::array::from_fn(|r| over(&|s| s.resources[j][r]));
             // Delays between spans include waiting at both ends: they speak for the network only
             // where no metric of the network does.
-            if !situations.iter().any(|s| s.has_network_metrics[j]) {
+            let has_metrics = situations.iter().any(|s| s.has_network_metrics[j]);
+            if !has_metrics {
                 z[Resource::Network.index()] = links.delay;
             }
+            has_network_metrics.push(has_metrics);
             resources.push(z);
             amplitudes.push(std::array::from_fn(|r| over(&|s| s.amplitudes[j][r])));
         }
@@ -57,6 +62,7 @@ impl Evidence {
             nets: links.into_iter().map(|l| l.nets).collect(),
             resources,
             amplitudes,
+            has_network_metrics,
         }
     }
 

@@ -10,8 +10,12 @@ use crate::graph::{Hypothesis, Query, Restore, What};
 const CPU_DISCOUNT: f64 = 0.6;
 /// A resource must explain this share of what the service's server side explains.
 const SHARE_MIN: f64 = 0.1;
+/// The same for a resource with weak evidence only.
+const SHARE_MIN_WEAK: f64 = 0.5;
 /// Evidence so strong that it counts although the model has not learnt its effect.
 const STRONG: f64 = 12.0;
+/// Robust z-score at which a metric of a service that is known to be a culprit is suspicious.
+const SUSPICIOUS: f64 = 3.0;
 /// The network must explain this share when nothing on the server side is abnormal.
 const NETWORK_SHARE: f64 = 0.5;
 
@@ -45,11 +49,21 @@ pub fn resource_of(
     let (network, whole) = (drop[0], drop[1]);
     let z = evidence.resources[j];
     let network_z = z[Resource::Network.index()];
-    let accused: Vec<Resource> = server.into_iter().filter(|r| z[r.index()] > gate).collect();
+    let above = |limit: f64| -> Vec<Resource> {
+        server.into_iter().filter(|r| z[r.index()] > limit).collect()
+    };
+    // Weak evidence counts when there is no strong one, and only for what explains most.
+    let (accused, share_min) = match above(gate) {
+        strong if !strong.is_empty() => (strong, SHARE_MIN),
+        _ => (above(SUSPICIOUS), SHARE_MIN_WEAK),
+    };
     if accused.is_empty() {
         return (network_z > gate && network > NETWORK_SHARE * whole).then_some(Resource::Network);
     }
-    if network > whole && network_z > gate && network_z > loudest(&accused, &z) {
+    // Delays between spans include waiting for a starved process at either end, so where nothing
+    // else speaks for the network, a shortage at the service explains them.
+    let is_measured = evidence.has_network_metrics[j];
+    if is_measured && network > whole && network_z > gate && network_z > loudest(&accused, &z) {
         return Some(Resource::Network);
     }
     // Which of several it is, the size of the deviation tells: one shortage drags other metrics
@@ -58,9 +72,13 @@ pub fn resource_of(
         let discount = if *r == Resource::Cpu { CPU_DISCOUNT } else { 1.0 };
         discount * evidence.amplitudes[j][r.index()]
     };
-    let effective = accused.iter().filter(|r| drop[2 + r.index()] >= SHARE_MIN * whole);
+    let effective = accused.iter().filter(|r| drop[2 + r.index()] >= share_min * whole);
     if let Some(best) = effective.max_by(|a, b| amplitude(a).total_cmp(&amplitude(b))) {
         return Some(*best);
+    }
+    if !is_measured && network_z > gate && network > whole {
+        let largest = accused.iter().copied().max_by(|a, b| amplitude(a).total_cmp(&amplitude(b)));
+        return largest;
     }
     let loudest = accused.into_iter().max_by(|a, b| z[a.index()].total_cmp(&z[b.index()]))?;
     (z[loudest.index()] > STRONG).then_some(loudest)

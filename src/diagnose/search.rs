@@ -11,6 +11,8 @@ use crate::graph::{Hypothesis, Query, Restore, What};
 const NO_EVIDENCE: f64 = 0.3;
 /// Weight of the mean latency against the tail when both are compared.
 const MEAN_WEIGHT: f64 = 0.1;
+/// With a metric for a witness, this much slowness by itself is enough.
+const SLOW_WITH_EVIDENCE: f64 = 2.0;
 /// Candidates for a joint cause, beside those with evidence: by latents, and by effect.
 const CANDIDATES: (usize, usize) = (4, 3);
 /// Candidates for a joint cause at most; each round of the search asks about every one.
@@ -131,7 +133,8 @@ impl<'a> Search<'a> {
     /// A service that is as fast as always, given its callees, and whose links are as fast as always,
     /// is no culprit, whatever its metrics say and whatever restoring it would do.
     fn is_abnormal(&self, j: usize) -> bool {
-        self.evidence.slowness[j] >= self.gate || self.evidence.delays[j] >= self.gate
+        let slow = self.evidence.slowness[j].max(self.evidence.delays[j]);
+        slow >= self.gate || slow >= SLOW_WITH_EVIDENCE && self.has_evidence(j)
     }
 
     /// Several services at once: restore every candidate, then take back whoever is not needed.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::config::Config;
 use crate::data::{Alert, Frame, QosTarget};
-use crate::stats::{MAD_TO_SIGMA, median_mad};
+use crate::stats::quantile;
 
 /// A latency this many robust deviations above the usual one violates an assumed target.
 const ASSUMED_DEVIATIONS: f64 = 3.0;
@@ -16,6 +16,8 @@ const ASSUMED_DEVIATIONS: f64 = 3.0;
 const ASSUMED_FACTOR: f64 = 1.25;
 /// Quantile of an assumed target.
 const ASSUMED_QUANTILE: f64 = 0.99;
+/// Distance of the lower quartile from the median to standard deviation, for normal data.
+const QUARTILE_TO_SIGMA: f64 = 1.4826;
 /// Frames an assumption rests on at least.
 const FRAMES_MIN: usize = 10;
 
@@ -64,9 +66,14 @@ pub fn assumed_target(service: &str, quantile: f64, frames: &[&Frame]) -> Option
     if logs.len() < FRAMES_MIN {
         return None;
     }
-    let (middle, mad) = median_mad(&logs)?;
-    let slack = (ASSUMED_DEVIATIONS * MAD_TO_SIGMA * mad).max(ASSUMED_FACTOR.ln());
+    // Trouble only makes latency larger, so the lower half tells how much it varies in peace.
+    let (middle, low) = (quantile_of(&logs, 0.5)?, quantile_of(&logs, 0.25)?);
+    let slack = (ASSUMED_DEVIATIONS * (middle - low) * QUARTILE_TO_SIGMA).max(ASSUMED_FACTOR.ln());
     Some(QosTarget { target_ms: (middle + slack).exp(), ..probe })
+}
+
+fn quantile_of(values: &[f64], q: f64) -> Option<f64> {
+    quantile(values.iter().copied(), q)
 }
 
 /// Whether `frame` meets all targets. Frames without requests of a service do not violate its

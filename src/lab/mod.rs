@@ -1,6 +1,8 @@
 //! The proving ground: applications to diagnose, faults to find, scores.
 
+pub mod replay;
 pub mod sim;
+pub mod wire;
 
 mod feed;
 mod schedule;

@@ -15,9 +15,9 @@ use super::basis::{Basis, COMPONENTS};
 use super::load::{LoadFit, loads};
 use super::scale::{RobustScaler, RobustScalerParams, ScaleError};
 use super::screen::{Cells, screen};
-use crate::data::{Frame, Resource, RpcWindow, Signal};
+use crate::data::{Frame, Resource, RpcWindow, Scale, Signal};
 use crate::graph::CausalNet;
-use crate::stats::{MAD_TO_SIGMA, median, median_mad, quantile};
+use crate::stats::{centre_and_spread, median, quantile};
 
 /// Numbers per service for its server-side resources (cpu, memory, disk).
 pub const SERVER_INPUTS: usize = 3 * COMPONENTS;
@@ -27,6 +27,8 @@ pub const NET_INPUTS: usize = COMPONENTS;
 /// A robust deviation is never taken to be smaller than this, in log units: a metric that hardly
 /// ever moves is not abnormal when it moves by two percent.
 const DEVIATION_MIN: f64 = 0.02;
+/// Beyond this share of a limit nothing is told apart.
+const HEADROOM_FULL: f64 = 0.98;
 /// Levels this small a share of the largest ever seen are not told apart.
 const EPSILON_SHARE: f64 = 0.01;
 
@@ -37,12 +39,25 @@ pub struct Feature {
     pub name: String,
     /// What it tells about.
     pub resource: Resource,
+    /// How levels compare.
+    scale: Scale,
     /// Added to the level before the logarithm.
     epsilon: f64,
     /// Whether it tells of use or of shortage.
     pub signal: Signal,
     /// Whether it is a cause rather than an effect of latency.
     pub kept: bool,
+}
+
+impl Feature {
+    /// Where a level stands on a scale on which equal distances mean equally much.
+    fn position(&self, level: f64) -> f64 {
+        match self.scale {
+            Scale::Log => (level.max(0.0) + self.epsilon).ln(),
+            // As waiting grows with load in a queue: from 90 to 95 % as much as from 80 to 90 %.
+            Scale::Headroom => -(1.0 - level.clamp(0.0, HEADROOM_FULL)).ln(),
+        }
+    }
 }
 
 /// Normal of one feature at one service.
@@ -102,7 +117,7 @@ fn log_levels(frames: &[&Frame], net: &CausalNet, features: &[Feature]) -> Array
             for feature in &window.features {
                 let at = features.binary_search_by(|f| (*f.name).cmp(&*feature.name));
                 if let Ok(f) = at {
-                    levels[[j, f, t]] = (feature.level().max(0.0) + features[f].epsilon).ln();
+                    levels[[j, f, t]] = features[f].position(feature.level());
                 }
             }
         }
@@ -301,20 +316,20 @@ fn input_of_load(log: f64) -> f32 {
 
 /// Features of resources that occur in the frames, with their epsilon.
 fn find_features(frames: &[&Frame]) -> Vec<Feature> {
-    let mut levels: BTreeMap<&str, (Resource, Signal, Vec<f64>)> = BTreeMap::new();
+    let mut levels: BTreeMap<&str, (Resource, Signal, Scale, Vec<f64>)> = BTreeMap::new();
     for feature in frames.iter().flat_map(|f| &f.services).flat_map(|s| &s.features) {
         if let Some(resource) = feature.role.resource() {
-            let entry = (resource, feature.signal, Vec::new());
-            levels.entry(&feature.name).or_insert(entry).2.push(feature.level());
+            let entry = (resource, feature.signal, feature.scale, Vec::new());
+            levels.entry(&feature.name).or_insert(entry).3.push(feature.level());
         }
     }
     levels
         .into_iter()
-        .map(|(name, (resource, signal, values))| {
+        .map(|(name, (resource, signal, scale, values))| {
             let high = quantile(values.iter().copied(), 0.999).unwrap_or(0.0);
             let high = if high > 0.0 { high } else { values.iter().copied().fold(0.0, f64::max) };
             let epsilon = if high > 0.0 { high * EPSILON_SHARE } else { EPSILON_SHARE };
-            Feature { name: name.into(), resource, signal, epsilon, kept: true }
+            Feature { name: name.into(), resource, signal, scale, epsilon, kept: true }
         })
         .collect()
 }
@@ -337,8 +352,8 @@ fn fit_baselines(
         let middle = median(pairs.iter().map(|(_, v)| *v))?;
         let load = LoadFit::fit(&pairs, middle);
         let rest: Vec<f64> = pairs.iter().map(|(l, v)| v - load.at(*l)).collect();
-        let (_, mad) = median_mad(&rest)?;
-        Some(Baseline { median: middle, sigma: MAD_TO_SIGMA * mad, load })
+        let (_, sigma) = centre_and_spread(&rest)?;
+        Some(Baseline { median: middle, sigma, load })
     };
     let mut baselines: Vec<Vec<Option<Baseline>>> =
         (0..services).map(|j| (0..features.len()).map(|f| fit(j, f)).collect()).collect();

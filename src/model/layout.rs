@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{Frame, LEVELS, Percentiles, RpcKind, RpcWindow};
 use crate::graph::CausalNet;
-use crate::stats::{MAD_TO_SIGMA, median, median_mad};
+use crate::stats::{centre_and_spread, median};
 
 /// Percentile levels of a latency.
 pub const LEVEL_COUNT: usize = LEVELS.len();
@@ -214,7 +214,7 @@ fn delay_sigmas(net: &CausalNet, frames: &[&Frame]) -> Vec<f32> {
             .filter(|w| w.count > 0)
             .map(delay_level)
             .collect();
-        median_mad(&levels).map_or(1.0, |(_, mad)| (MAD_TO_SIGMA * mad).max(DELAY_SIGMA_MIN))
+        centre_and_spread(&levels).map_or(1.0, |(_, spread)| spread.max(DELAY_SIGMA_MIN))
     };
     net.rpcs.iter().map(|r| of(r) as f32).collect()
 }

@@ -4,8 +4,8 @@
 //! them more memory and processor time. Such a metric points at every tier above a culprit. It gives
 //! itself away: it is abnormal far more often while a tier *below* the service is in trouble than
 //! while all is calm. Metrics that pass are causes; a resource of which no metric passes keeps the
-//! ones that fail least, because some evidence is better than none. Where too little trouble was
-//! seen to judge, metrics of shortage are preferred to metrics of use.
+//! ones that fail least, because some evidence is better than none. Metrics of use serve only where
+//! no metric of shortage does.
 
 use ndarray::{Array2, Array3};
 
@@ -101,13 +101,15 @@ pub fn screen(features: &mut [Feature], cells: &Cells) {
             })
             .collect();
         let least = excess.iter().flatten().copied().fold(f64::INFINITY, f64::min);
-        let shortage_is_shown =
-            members.iter().any(|f| features[*f].signal == Signal::Saturation && cells.moves(*f));
-        for (f, excess) in members.iter().zip(excess) {
-            features[*f].kept = match excess {
-                Some(e) => e <= least.max(0.0),
-                None => !shortage_is_shown || features[*f].signal == Signal::Saturation,
-            };
+        let passes: Vec<bool> =
+            excess.iter().map(|e| e.is_none_or(|e| e <= least.max(0.0))).collect();
+        // Shortage is what slows a service down; use is a stand-in where nothing shows shortage.
+        let shows_shortage = members.iter().zip(&passes).any(|(f, passes)| {
+            *passes && features[*f].signal == Signal::Saturation && cells.moves(*f)
+        });
+        for (f, passes) in members.iter().zip(passes) {
+            let is_shortage = features[*f].signal == Signal::Saturation;
+            features[*f].kept = passes && (is_shortage || !shows_shortage);
         }
     }
 }

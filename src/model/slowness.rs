@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::infer::Levels;
 use super::layout::LEVEL_COUNT;
-use crate::stats::{MAD_TO_SIGMA, median_mad};
+use crate::stats::centre_and_spread;
 
 /// Smallest deviation that is believed, in log units.
 const SIGMA_MIN: f64 = 0.03;
@@ -44,8 +44,7 @@ impl Calm {
     pub fn fit(calm: &[Excess]) -> Self {
         let fit = |pick: fn(&Excess) -> f64| {
             let values: Vec<f64> = calm.iter().map(pick).collect();
-            median_mad(&values)
-                .map_or((0.0, f64::MAX), |(m, mad)| (m, (MAD_TO_SIGMA * mad).max(SIGMA_MIN)))
+            centre_and_spread(&values).map_or((0.0, f64::MAX), |(m, s)| (m, s.max(SIGMA_MIN)))
         };
         Self { whole: fit(|e| e.whole), tail: fit(|e| e.tail) }
     }

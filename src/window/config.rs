@@ -119,7 +119,10 @@ impl Config {
     pub fn wanted_metrics(&self) -> std::collections::HashSet<String> {
         self.features
             .iter()
-            .flat_map(|f| std::iter::once(f.metric.clone()).chain(f.per.clone()))
+            .flat_map(|f| {
+                let divisor = f.per.as_ref().map(|d| d.metric.clone());
+                std::iter::once(f.metric.clone()).chain(divisor)
+            })
             .collect()
     }
 }

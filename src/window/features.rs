@@ -1,7 +1,9 @@
 //! The built-in feature table: cAdvisor and kubelet, process exporter, node exporter, blackbox, and
 //! what client libraries say about their own process.
 
-use crate::data::{FeatureSpec, MetricKind, Role, Scope, Signal};
+use std::collections::BTreeMap;
+
+use crate::data::{Divisor, FeatureSpec, MetricKind, Role, Scale, Scope, Signal};
 
 use MetricKind::{Counter, Gauge};
 use Role::{Cpu, Disk, Load, Memory, Network};
@@ -258,7 +260,50 @@ pub fn builtin_features() -> Vec<FeatureSpec> {
         (NODE, Scope::Node),
         (PROBE, Scope::Probe),
     ];
-    tables.iter().flat_map(|(rows, scope)| rows.iter().map(|row| spec(row, *scope))).collect()
+    let rows = tables.iter().flat_map(|(rows, scope)| rows.iter().map(|row| spec(row, *scope)));
+    rows.chain(limits()).collect()
+}
+
+/// Use as a share of the limit, from cAdvisor's own view of it and from kube-state-metrics'.
+fn limits() -> Vec<FeatureSpec> {
+    let kube = |resource: &str| Divisor {
+        metric: "kube_pod_container_resource_limits".into(),
+        kind: Gauge,
+        matchers: BTreeMap::from([("resource".into(), resource.into())]),
+    };
+    let gauge =
+        |metric: &str| Divisor { metric: metric.into(), kind: Gauge, matchers: BTreeMap::new() };
+    let (cpu, memory) = ("container_cpu_usage_seconds_total", "container_memory_working_set_bytes");
+    // A quota is given in microseconds per period; the period is 100 ms unless somebody changed it.
+    const QUOTA_PER_CORE: f64 = 100_000.0;
+    [
+        ("cpu_limit_ratio", cpu, Counter, Cpu, kube("cpu"), 1.0),
+        ("cpu_quota_ratio", cpu, Counter, Cpu, gauge("container_spec_cpu_quota"), QUOTA_PER_CORE),
+        (
+            "memory_limit_ratio",
+            memory,
+            Gauge,
+            Memory,
+            gauge("container_spec_memory_limit_bytes"),
+            1.0,
+        ),
+        ("memory_kube_limit_ratio", memory, Gauge, Memory, kube("memory"), 1.0),
+    ]
+    .into_iter()
+    .map(|(name, metric, kind, resource, per, factor)| FeatureSpec {
+        name: name.into(),
+        metric: metric.into(),
+        kind,
+        resource,
+        per: Some(per),
+        factor,
+        scale: Scale::Headroom,
+        signal: Signal::Saturation,
+        scope: Scope::Service,
+        unit: "ratio".into(),
+        matchers: BTreeMap::new(),
+    })
+    .collect()
 }
 
 fn spec(row: &Row, scope: Scope) -> FeatureSpec {
@@ -268,7 +313,9 @@ fn spec(row: &Row, scope: Scope) -> FeatureSpec {
         metric: metric.into(),
         kind,
         resource,
-        per: per.map(Into::into),
+        per: per.map(|metric| Divisor { metric: metric.into(), kind, matchers: BTreeMap::new() }),
+        factor: 1.0,
+        scale: Scale::Log,
         signal: if SATURATION.contains(&name) { Signal::Saturation } else { Signal::Usage },
         scope,
         unit: unit.into(),

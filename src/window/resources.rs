@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::config::Config;
 use super::series::SeriesState;
 use super::target::{Binder, Binding, Part, Target};
-use crate::data::{FeatureWindow, Name, Replica, Role, Series, ServiceWindow, Signal};
+use crate::data::{FeatureSpec, FeatureWindow, Name, Replica, Scale, Series, ServiceWindow};
 
 /// Nodes of replicas remembered from spans and series.
 const REPLICAS_MAX: usize = 100_000;
@@ -25,8 +25,8 @@ pub(super) enum Taken {
 #[derive(Debug)]
 pub(super) struct Resources {
     binder: Binder,
-    /// Name, role and signal of each feature.
-    features: Vec<(Name, Role, Signal)>,
+    /// The feature table, and the name of each row.
+    features: Vec<(Name, FeatureSpec)>,
     interval_ms: i64,
     stale_ms: i64,
     series_max: usize,
@@ -43,11 +43,7 @@ impl Resources {
         let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
         Self {
             binder: Binder::new(config),
-            features: config
-                .features
-                .iter()
-                .map(|f| (f.name.as_str().into(), f.resource, f.signal))
-                .collect(),
+            features: config.features.iter().map(|f| (f.name.as_str().into(), f.clone())).collect(),
             interval_ms: ms(config.interval),
             stale_ms: ms(config.stale_after),
             series_max: config.series_max,
@@ -81,8 +77,12 @@ impl Resources {
 
     /// A span said where a replica runs.
     pub(super) fn locate(&mut self, service: &Name, replica: &Name, node: &Name) {
-        if node.is_empty() || self.nodes.len() >= REPLICAS_MAX {
+        if node.is_empty() {
             return;
+        }
+        // Pods come and go; whoever is alive says again where it is.
+        if self.nodes.len() >= REPLICAS_MAX {
+            self.nodes.clear();
         }
         self.nodes.insert((service.clone(), replica.clone()), node.clone());
     }
@@ -98,6 +98,12 @@ impl Resources {
         let width = self.features.len();
         for (binding, state) in self.series.values_mut() {
             let Some(value) = state.close(start_ms, self.stale_ms) else { continue };
+            if let (Target::Replica { service, replica }, false) =
+                (&binding.target, binding.node.is_empty())
+            {
+                let at = (service.clone(), replica.clone());
+                self.nodes.entry(at).or_insert_with(|| binding.node.clone());
+            }
             let row =
                 table.entry(binding.target.clone()).or_insert_with(|| vec![(None, None); width]);
             for (feature, part) in &binding.feeds {
@@ -118,9 +124,9 @@ impl Resources {
         let mut rest: HashMap<Target, Vec<Parts>> = HashMap::new();
         for (target, row) in table.drain() {
             match target {
-                Target::Replica { service, replica, node } => {
+                Target::Replica { service, replica } => {
                     let known = self.nodes.get(&(service.clone(), replica.clone()));
-                    let node = known.cloned().unwrap_or(node);
+                    let node = known.cloned().unwrap_or_default();
                     services.entry(service).or_default().insert(replica, (node, row));
                 }
                 other => {
@@ -166,21 +172,22 @@ impl Resources {
     ) -> ServiceWindow {
         let probe = rest.get(&Target::Service(service.clone()));
         let mut features = Vec::new();
-        for (i, (name, role, signal)) in self.features.iter().enumerate() {
+        for (i, (name, spec)) in self.features.iter().enumerate() {
             let by_replica: Vec<Option<f64>> = replicas
                 .values()
                 .map(|(node, own)| {
                     let host = rest.get(&Target::Node(node.clone()));
-                    value(own[i]).or_else(|| host.and_then(|row| value(row[i])))
+                    value(own[i], spec).or_else(|| host.and_then(|row| value(row[i], spec)))
                 })
                 .collect();
             let mut values: Vec<f64> = by_replica.iter().flatten().copied().collect();
-            values.extend(probe.and_then(|row| value(row[i])));
+            values.extend(probe.and_then(|row| value(row[i], spec)));
             if let Some(percentiles) = percentiles(&mut values) {
                 features.push(FeatureWindow {
                     name: name.clone(),
-                    role: *role,
-                    signal: *signal,
+                    role: spec.resource,
+                    signal: spec.signal,
+                    scale: spec.scale,
                     percentiles,
                     by_replica,
                 });
@@ -194,12 +201,17 @@ impl Resources {
     }
 }
 
-/// The value of a feature; a divisor of zero means nothing happened that could be measured.
-fn value((value, divisor): Parts) -> Option<f64> {
-    match divisor {
-        None => value,
-        Some(d) if d > 0.0 => value.map(|v| v / d),
-        Some(_) => value.map(|_| 0.0),
+/// The value of a feature.
+fn value((value, divisor): Parts, spec: &FeatureSpec) -> Option<f64> {
+    let value = value? * spec.factor;
+    match (divisor, &spec.per, spec.scale) {
+        (_, None, _) => Some(value),
+        (Some(d), ..) if d > 0.0 => Some(value / d),
+        // No limit is set, or it is not known: there is no share of it.
+        (_, _, Scale::Headroom) => None,
+        // Nothing happened that could be measured.
+        (Some(_), ..) => Some(0.0),
+        (None, ..) => None,
     }
 }
 

@@ -8,8 +8,8 @@ use crate::data::{MetricKind, Name, Scope, Series};
 /// Whom a series describes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Target {
-    /// A replica of a service, on a node (empty when unknown).
-    Replica { service: Name, replica: Name, node: Name },
+    /// A replica of a service.
+    Replica { service: Name, replica: Name },
     /// A host.
     Node(Name),
     /// A service, seen from outside.
@@ -27,6 +27,8 @@ pub(super) enum Part {
 #[derive(Clone, Debug)]
 pub(super) struct Binding {
     pub(super) target: Target,
+    /// Host of a replica, empty when unknown.
+    pub(super) node: Name,
     pub(super) kind: MetricKind,
     /// (index into the feature table, part)
     pub(super) feeds: Vec<(usize, Part)>,
@@ -46,7 +48,7 @@ impl Binder {
         for (i, feature) in config.features.iter().enumerate() {
             by_metric.entry(feature.metric.clone()).or_default().push((i, Part::Value));
             if let Some(per) = &feature.per {
-                by_metric.entry(per.clone()).or_default().push((i, Part::Divisor));
+                by_metric.entry(per.metric.clone()).or_default().push((i, Part::Divisor));
             }
         }
         Self { config: config.clone(), by_metric }
@@ -57,27 +59,34 @@ impl Binder {
         let features = &self.config.features;
         let mut feeds = self.by_metric.get(&**series.label("__name__")?)?.clone();
         feeds.retain(|(i, part)| {
-            // A divisor carries fewer labels than what it divides: only its name must match.
-            *part == Part::Divisor
-                || features[*i]
-                    .matchers
-                    .iter()
-                    .all(|(label, rule)| matches(rule, series.label(label).map_or("", |v| v)))
+            let matchers = match (part, &features[*i].per) {
+                (Part::Divisor, Some(per)) => &per.matchers,
+                _ => &features[*i].matchers,
+            };
+            matchers
+                .iter()
+                .all(|(label, rule)| matches(rule, series.label(label).map_or("", |v| v)))
         });
-        let first = &features[feeds.first()?.0];
-        feeds.retain(|(i, _)| features[*i].scope == first.scope && features[*i].kind == first.kind);
-        Some(Binding { target: self.target(series, first.scope)?, kind: first.kind, feeds })
+        let kind_of = |(i, part): &(usize, Part)| match (part, &features[*i].per) {
+            (Part::Divisor, Some(per)) => per.kind,
+            _ => features[*i].kind,
+        };
+        let first = *feeds.first()?;
+        let (scope, kind) = (features[first.0].scope, kind_of(&first));
+        feeds.retain(|feed| features[feed.0].scope == scope && kind_of(feed) == kind);
+        // The exporter of limits runs anywhere: it does not say where the replica is.
+        let is_measured = feeds.iter().any(|(_, part)| *part == Part::Value);
+        let node = self.node(series).filter(|_| is_measured).unwrap_or_default();
+        Some(Binding { target: self.target(series, scope)?, node, kind, feeds })
     }
 
     fn target(&self, series: &Series, scope: Scope) -> Option<Target> {
-        let node = self.node(series);
         match scope {
-            Scope::Node => node.map(Target::Node),
+            Scope::Node => self.node(series).map(Target::Node),
             Scope::Probe => self.probed(series).map(Target::Service),
             Scope::Service => Some(Target::Replica {
                 service: first_label(series, &self.config.service_labels)?,
                 replica: first_label(series, &self.config.replica_labels).unwrap_or_default(),
-                node: node.unwrap_or_default(),
             }),
         }
     }
@@ -134,13 +143,17 @@ mod tests {
         Series { labels, samples: vec![] }
     }
 
-    fn target(labels: &[(&str, &str)]) -> Option<Target> {
-        Binder::new(&Config::default()).bind(&series(labels)).map(|b| b.target)
+    fn bind(labels: &[(&str, &str)]) -> Option<(Target, Name)> {
+        Binder::new(&Config::default()).bind(&series(labels)).map(|b| (b.target, b.node))
     }
 
-    fn replica(service: &str, replica: &str, node: &str) -> Option<Target> {
-        let (service, replica, node) = (service.into(), replica.into(), node.into());
-        Some(Target::Replica { service, replica, node })
+    fn target(labels: &[(&str, &str)]) -> Option<Target> {
+        bind(labels).map(|(target, _)| target)
+    }
+
+    fn replica(service: &str, replica: &str, node: &str) -> Option<(Target, Name)> {
+        let (service, replica) = (service.into(), replica.into());
+        Some((Target::Replica { service, replica }, node.into()))
     }
 
     const CPU: (&str, &str) = ("__name__", "container_cpu_usage_seconds_total");
@@ -148,17 +161,17 @@ mod tests {
     #[test]
     fn kubernetes_compose_and_plain_labels_name_service_replica_and_node() {
         let k8s = [CPU, ("container", "cart"), ("instance", "n1:10250"), ("pod", "cart-0")];
-        assert_eq!(target(&k8s), replica("cart", "cart-0", "n1"));
+        assert_eq!(bind(&k8s), replica("cart", "cart-0", "n1"));
         let compose = [
             CPU,
             ("container_label_com_docker_compose_service", "cart"),
             ("instance", "cadvisor:8080"),
             ("name", "shop_cart_1"),
         ];
-        assert_eq!(target(&compose), replica("cart", "shop_cart_1", "cadvisor"));
+        assert_eq!(bind(&compose), replica("cart", "shop_cart_1", "cadvisor"));
         let own =
             [("__name__", "process_cpu_seconds_total"), ("instance", "cart:80"), ("job", "cart")];
-        assert_eq!(target(&own), replica("cart", "cart:80", "cart"));
+        assert_eq!(bind(&own), replica("cart", "cart:80", "cart"));
     }
 
     #[test]
@@ -173,6 +186,18 @@ mod tests {
             ("phase", "rtt"),
         ];
         assert_eq!(target(&probe), Some(Target::Service("cart".into())));
+    }
+
+    #[test]
+    fn a_limit_joins_the_replica_it_limits_wherever_its_exporter_runs() {
+        let limit = [
+            ("__name__", "kube_pod_container_resource_limits"),
+            ("container", "cart"),
+            ("instance", "ksm:8080"),
+            ("pod", "cart-0"),
+            ("resource", "cpu"),
+        ];
+        assert_eq!(bind(&limit), replica("cart", "cart-0", ""));
     }
 
     #[test]

@@ -1,0 +1,9 @@
+//! The way into a running sidecar: real bytes to its real listeners.
+
+mod api;
+mod otlp;
+mod remote_write;
+
+pub use api::{Api, ApiError, Gate, alert_json};
+pub use otlp::{SpanSender, encode_export};
+pub use remote_write::encode_write;
