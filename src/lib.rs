@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod delivery;
+pub mod demo;
 pub mod diagnose;
 pub mod duration;
 pub mod graph;

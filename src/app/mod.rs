@@ -7,4 +7,4 @@ mod wiring;
 
 pub use error::StartError;
 pub use privilege::drop_capabilities;
-pub use run::{Running, serve, start};
+pub use run::{Running, serve, start, wait_for_signal};

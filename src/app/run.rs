@@ -101,7 +101,8 @@ pub async fn serve(config: &Config, path: Option<PathBuf>) -> Result<(), StartEr
     Ok(())
 }
 
-async fn wait_for_signal() {
+/// Returns at the first SIGTERM or SIGINT.
+pub async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let mut wait = Vec::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {

@@ -41,6 +41,22 @@ pub enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// See Sage find faults in a simulated Social Network
+    ///
+    /// Starts the sidecar, sends it everyday traffic of the paper's Social Network over OTLP and
+    /// remote write in accelerated event time, lets it train, then injects one fault after another
+    /// and prints what was injected beside what was diagnosed. Takes a few minutes on two cores.
+    Demo {
+        /// Seed of the application, its load and its faults
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Intervals of everyday traffic to learn from
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(60..5000))]
+        intervals: u32,
+        /// Go on serving afterwards, so that the page and the API can be looked at
+        #[arg(long)]
+        keep: bool,
+    },
     /// The proving ground
     #[command(subcommand)]
     Lab(Lab),

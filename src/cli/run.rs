@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::{Cli, Command, Lab};
+use super::demo::demo;
 use super::lab::replay;
 use crate::app;
 use crate::config::{self, Config};
+use crate::demo::Options;
 use crate::observe;
 
 /// Wrong usage or configuration (`EX_USAGE`).
@@ -19,6 +21,9 @@ pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
         Command::Serve { config } => serve(config.as_deref()),
         Command::Check { file, print } => check(&file, print),
+        Command::Demo { seed, intervals, keep } => {
+            demo(Options { seed, intervals: intervals as usize }, keep)
+        }
         Command::Lab(Lab::Replay { dir, seed, details }) => replay(&dir, seed, details),
     }
 }

@@ -20,25 +20,122 @@ pub fn range_of(alert: &Alert, watermark: Option<EventTime>, config: &Config) ->
     Interval { start, end: end.max(EventTime(start.0 + 1)) }
 }
 
-/// Closed frames of `range` with requests of the target's service, and those of them that violate
-/// it: the newest `max`, oldest first.
-pub fn violating<'a>(
+/// Intervals without violation that do not yet end an episode.
+const GAP: usize = 1;
+
+/// The frames an alert is about.
+#[derive(Debug, Default)]
+pub struct Episode<'a> {
+    /// Closed frames in the range with requests of the target's service.
+    pub seen: usize,
+    /// Violating frames, oldest first.
+    pub violating: Vec<&'a Frame>,
+}
+
+/// The violating frames of `range` that belong to one episode: the one that was going on when the
+/// alert began to fire, else the first one after. What happened minutes before, to somebody else,
+/// is another story. At most the newest `max`.
+pub fn episode<'a>(
     history: &'a [Arc<Frame>],
     range: &Interval,
+    fires_at: EventTime,
     target: &QosTarget,
     max: usize,
-) -> (usize, Vec<&'a Frame>) {
-    let inside = history.iter().filter(|f| f.interval.overlaps(range));
-    let mut seen = 0;
-    let mut violating: Vec<&Frame> = Vec::new();
-    for frame in inside {
-        if let Some(is_violated) = target.is_violated(frame) {
-            seen += 1;
-            if is_violated {
-                violating.push(frame);
+) -> Episode<'a> {
+    let inside: Vec<(&Frame, bool)> = history
+        .iter()
+        .filter(|f| f.interval.overlaps(range))
+        .filter_map(|f| Some((&**f, target.is_violated(f)?)))
+        .collect();
+    let is_violating = |n: &usize| inside[*n].1;
+    let before = (0..inside.len())
+        .rev()
+        .filter(|n| inside[*n].0.interval.start <= fires_at)
+        .find(is_violating);
+    let Some(anchor) = before.or_else(|| (0..inside.len()).find(is_violating)) else {
+        return Episode { seen: inside.len(), violating: Vec::new() };
+    };
+    let first = last_reached((0..anchor).rev(), anchor, is_violating);
+    let last = last_reached(anchor + 1..inside.len(), anchor, is_violating);
+    let mut violating: Vec<&Frame> =
+        inside[first..=last].iter().filter(|(_, v)| *v).map(|(f, _)| *f).collect();
+    violating.drain(..violating.len().saturating_sub(max));
+    Episode { seen: inside.len(), violating }
+}
+
+/// The last violating place on the way that is reached without crossing a gap.
+fn last_reached(
+    way: impl Iterator<Item = usize>,
+    from: usize,
+    is_violating: impl Fn(&usize) -> bool,
+) -> usize {
+    let (mut reached, mut calm) = (from, 0);
+    for n in way {
+        if is_violating(&n) {
+            (reached, calm) = (n, 0);
+        } else {
+            calm += 1;
+            if calm > GAP {
+                break;
             }
         }
     }
-    let from = violating.len().saturating_sub(max);
-    (seen, violating.split_off(from))
+    reached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Percentiles, RpcKey, RpcKind, RpcWindow};
+
+    /// One frame a second; 'x' violates, '.' does not, ' ' has no requests.
+    fn history(pattern: &str) -> Vec<Arc<Frame>> {
+        let frame = |(n, c): (usize, char)| {
+            let start = EventTime(n as i64 * 1000);
+            let latency = Percentiles::flat(if c == 'x' { 100.0 } else { 1.0 });
+            let rpc = RpcWindow {
+                key: RpcKey::new("user", "", "a", "op"),
+                kind: RpcKind::ServerOnly,
+                count: 1,
+                failed: 0,
+                client: latency,
+                server: latency,
+                request: latency,
+                response: latency,
+            };
+            Arc::new(Frame {
+                interval: Interval { start, end: EventTime(start.0 + 1000) },
+                rpcs: if c == ' ' { vec![] } else { vec![rpc] },
+                services: vec![],
+                completeness: 1.0,
+            })
+        };
+        pattern.chars().enumerate().map(frame).collect()
+    }
+
+    fn found(pattern: &str, fires_at: i64, max: usize) -> Vec<i64> {
+        let target = QosTarget { service: "a".into(), quantile: 0.9, target_ms: 10.0 };
+        let range = Interval { start: EventTime(0), end: EventTime(1_000_000) };
+        let history = history(pattern);
+        let episode = episode(&history, &range, EventTime(fires_at * 1000), &target, max);
+        episode.violating.iter().map(|f| f.interval.start.0 / 1000).collect()
+    }
+
+    #[test]
+    fn the_episode_under_way_when_the_alert_fired_is_the_one() {
+        assert_eq!(found("xx...xx....xx", 6, 8), [5, 6]);
+        assert_eq!(found("xx...xx....xx", 9, 8), [5, 6]);
+        assert_eq!(found("....xx", 0, 8), [4, 5]);
+        assert_eq!(found("......", 3, 8), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn a_short_breath_or_missing_data_does_not_end_an_episode() {
+        assert_eq!(found(".x.x   x..", 3, 8), [1, 3, 7]);
+    }
+
+    #[test]
+    fn of_a_long_episode_the_newest_intervals_count() {
+        assert_eq!(found("xxxxxxxxxx", 5, 3), [7, 8, 9]);
+    }
 }

@@ -9,7 +9,7 @@ use super::evidence::Evidence;
 use super::inquiry::Inquiry;
 use super::normal::{normal_frame, normal_frames};
 use super::path::path_to;
-use super::range::{range_of, violating};
+use super::range::{episode, range_of};
 use super::resources::resource_of;
 use super::search::{Search, Suspects};
 use super::target::{find_target, met};
@@ -76,7 +76,9 @@ pub fn diagnose(question: &Question<'_>) -> Verdict {
     };
     verdict.note("target", source);
     let range = range_of(question.alert, question.watermark, config);
-    let (seen, frames) = violating(question.history, &range, &target, config.intervals_max);
+    let fires_at = question.alert.key.starts_at;
+    let found = episode(question.history, &range, fires_at, &target, config.intervals_max);
+    let (seen, frames) = (found.seen, found.violating);
     let shown = if frames.is_empty() {
         newest_in(question.history, &range, &target)
     } else {
