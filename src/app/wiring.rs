@@ -1,6 +1,5 @@
 //! The pipeline as code: every channel and every task once, left to right. No policy here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,7 +19,7 @@ use crate::model::{Model, Status};
 use crate::observe::{Exposition, ProcessCollector, Registry};
 use crate::queue::weighted;
 use crate::report::{Board, Views};
-use crate::store::Handle;
+use crate::store::{Handle, Restored};
 use crate::window::{History, Outputs, Progress, Windower};
 use crate::{diagnose, model, receive, report, store, window};
 
@@ -30,6 +29,8 @@ const DELIVERIES: usize = 256;
 const FRAMES: usize = 64;
 /// News about diagnoses that may wait for one consumer.
 const NEWS: usize = 1024;
+/// Questions from the API that may wait.
+const QUESTIONS: usize = 4;
 
 /// A built pipeline: routers to serve and tasks that run.
 pub(super) struct Pipeline {
@@ -71,28 +72,57 @@ impl Metrics {
     }
 }
 
+/// What several parts look at.
+struct Shared {
+    history: History,
+    board: Board,
+    disk: Handle,
+    /// Start of the oldest open interval, milliseconds.
+    horizon_ms: Arc<AtomicI64>,
+    is_ready: Arc<AtomicBool>,
+}
+
+/// Ends of channels of which only the newest value matters.
+struct Latest {
+    progress: (watch::Sender<Progress>, watch::Receiver<Progress>),
+    model: (watch::Sender<Status>, watch::Receiver<Status>),
+    graph: (watch::Sender<Arc<RpcGraph>>, watch::Receiver<Arc<RpcGraph>>),
+    targets: (watch::Sender<Vec<QosTarget>>, watch::Receiver<Vec<QosTarget>>),
+}
+
 /// Builds and starts everything but the listeners.
+#[allow(
+    clippy::too_many_lines,
+    reason = "one line a channel and one a task: the program as a list"
+)]
 pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
     let metrics = Metrics::new();
     let token = config.grafana.read_token().map_err(StartError::Token)?;
-    let (disk, restored, store) = store::open(
-        &config.data.dir,
-        config.window.history,
-        config.diagnose.keep,
-        metrics.store.clone(),
-    )?;
-
-    let history = History::new(config.window.history);
-    let horizon = restored.frames.last().map(|f| f.interval.end);
-    for frame in restored.frames {
-        history.push(Arc::new(frame));
-    }
-    let restored_model = restored.model.as_ref().and_then(load_model);
-    let alerts = pair_up(restored.alerts, &restored.diagnoses);
-    let board = Board::new(config.diagnose.keep, restored.diagnoses);
+    let (frames_kept, diagnoses_kept) = (config.window.history, config.diagnose.keep);
+    let (disk, restored, store) =
+        store::open(&config.data.dir, frames_kept, diagnoses_kept, metrics.store.clone())?;
+    let Restored { frames, alerts, diagnoses, annotations, model } = restored;
+    let horizon = frames.last().map(|f| f.interval.end);
+    let history = History::new(frames_kept);
+    frames.into_iter().for_each(|frame| history.push(Arc::new(frame)));
+    let alerts = pair_up(alerts, &diagnoses);
+    let shared = Shared {
+        board: Board::new(diagnoses_kept, diagnoses),
+        horizon_ms: Arc::new(AtomicI64::new(horizon.map_or(i64::MIN, |h| h.0))),
+        is_ready: Arc::new(AtomicBool::new(false)),
+        history,
+        disk,
+    };
+    let latest = Latest {
+        progress: watch::channel(Progress::default()),
+        model: watch::channel(Status::default()),
+        graph: watch::channel(learn_graph(&shared.history, &config.graph)),
+        targets: watch::channel(config.qos.clone()),
+    };
 
     // Telemetry: a full queue makes senders come again.
     let (telemetry_tx, telemetry_rx) = weighted::<Telemetry>(config.receive.queue_items_max);
+    // Alerts: a full queue answers 503 and Alertmanager retries.
     let (delivery_tx, delivery_rx) = mpsc::channel::<AlertDelivery>(DELIVERIES);
     // Frames: each consumer sees each one, in order.
     let (frame_tx, frame_rx) = mpsc::channel::<Arc<Frame>>(FRAMES);
@@ -104,80 +134,62 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
     let (update_tx, update_rx) = mpsc::channel::<DiagnosisUpdate>(NEWS);
     let (to_grafana, grafana_rx) = mpsc::channel::<Diagnosis>(NEWS);
     // Questions from the API.
-    let (train_tx, train_rx) = mpsc::channel(4);
-    let (reload_tx, reloads) = mpsc::channel(4);
-    // Only the newest matters.
-    let (progress_tx, progress_rx) = watch::channel(Progress::default());
-    let (model_tx, model_rx) = watch::channel(Status::default());
-    let (graph_tx, graph_rx) = watch::channel(learn_graph(&history, &config.graph));
-    let (targets_tx, targets_rx) = watch::channel(config.qos.clone());
-    let horizon_ms = Arc::new(AtomicI64::new(horizon.map_or(i64::MIN, |h| h.0)));
-    let is_ready = Arc::new(AtomicBool::new(false));
+    let (train_tx, train_rx) = mpsc::channel(QUESTIONS);
+    let (reload_tx, reloads) = mpsc::channel(QUESTIONS);
 
-    let mut windower = Windower::new(&config.window, metrics.window.clone());
+    let mut windower = Windower::new(&config.window, metrics.window);
     if let Some(horizon) = horizon {
         windower = windower.resume_at(horizon);
     }
     let outputs = Outputs {
-        history: history.clone(),
+        history: shared.history.clone(),
         frames: frame_tx,
-        progress: progress_tx,
-        horizon_ms: horizon_ms.clone(),
+        progress: latest.progress.0,
+        horizon_ms: shared.horizon_ms.clone(),
     };
+    let training = model_inputs(config, model_frames, train_rx, &shared, &latest.targets.1);
+    let surroundings = diagnose::Surroundings {
+        deliveries: delivery_rx,
+        frames: diagnose_frames,
+        facts: facts(&shared.history, &latest.progress.1, &latest.model.1),
+        journal: Box::new(DiskJournal(shared.disk.clone())),
+        updates: update_tx,
+    };
+    let graph =
+        follow_graph(graph_frames, shared.history.clone(), config.graph.clone(), latest.graph.0);
+    let model = model::run(
+        config.train.clone(),
+        training,
+        latest.model.0,
+        metrics.model,
+        model.as_ref().and_then(load_model),
+    );
+    let diagnoses = diagnose::run(
+        config.diagnose.clone(),
+        latest.targets.1.clone(),
+        surroundings,
+        metrics.diagnose,
+        alerts,
+    );
+    let grafana = report::push_to_grafana(
+        config.grafana.clone(),
+        token,
+        grafana_rx,
+        annotations.into_iter().collect(),
+        remember(shared.disk.clone()),
+        metrics.report,
+    );
+    let news = post_news(update_rx, shared.board.clone(), shared.disk.clone(), to_grafana);
+    let fan_out = fan_out(frame_rx, vec![to_disk, to_model, to_diagnose, to_graph]);
     let tasks = vec![
         ("windows", tokio::spawn(window::run(windower, telemetry_rx, outputs))),
-        (
-            "fan-out",
-            tokio::spawn(fan_out(frame_rx, vec![to_disk, to_model, to_diagnose, to_graph])),
-        ),
-        ("frames to disk", tokio::spawn(write_frames(disk_frames, disk.clone()))),
-        (
-            "graph",
-            tokio::spawn(follow_graph(
-                graph_frames,
-                history.clone(),
-                config.graph.clone(),
-                graph_tx,
-            )),
-        ),
-        (
-            "model",
-            tokio::spawn(model::run(
-                config.train.clone(),
-                model_inputs(config, model_frames, train_rx, &history, &targets_rx, &disk),
-                model_tx,
-                metrics.model,
-                restored_model,
-            )),
-        ),
-        (
-            "diagnoses",
-            tokio::spawn(diagnose::run(
-                config.diagnose.clone(),
-                targets_rx.clone(),
-                diagnose::Surroundings {
-                    deliveries: delivery_rx,
-                    frames: diagnose_frames,
-                    facts: facts(&history, &progress_rx, &model_rx),
-                    journal: Box::new(DiskJournal(disk.clone())),
-                    updates: update_tx,
-                },
-                metrics.diagnose,
-                alerts,
-            )),
-        ),
-        ("board", tokio::spawn(post_news(update_rx, board.clone(), disk.clone(), to_grafana))),
-        (
-            "grafana",
-            tokio::spawn(report::push_to_grafana(
-                config.grafana.clone(),
-                token,
-                grafana_rx,
-                restored.annotations.into_iter().collect::<HashMap<_, _>>(),
-                remember(disk),
-                metrics.report,
-            )),
-        ),
+        ("fan-out", tokio::spawn(fan_out)),
+        ("frames to disk", tokio::spawn(write_frames(disk_frames, shared.disk.clone()))),
+        ("graph", tokio::spawn(graph)),
+        ("model", tokio::spawn(model)),
+        ("diagnoses", tokio::spawn(diagnoses)),
+        ("board", tokio::spawn(news)),
+        ("grafana", tokio::spawn(grafana)),
     ];
 
     let intake = receive::Intake {
@@ -186,21 +198,22 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
         telemetry: telemetry_tx,
         alerts: delivery_tx,
         wanted: Arc::new(config.window.wanted_metrics()),
-        horizon_ms,
+        horizon_ms: shared.horizon_ms.clone(),
         wall_ms,
     };
-    let in_history = history.clone();
+    let (history, in_history) = (shared.history.clone(), shared.history.clone());
+    let (model_rx, progress_rx) = (latest.model.1, latest.progress.1);
     let views = Views {
-        board,
+        board: shared.board,
         frames: Arc::new(move |range| history.overlapping(range)),
-        graph: graph_rx,
+        graph: latest.graph.1,
         model: Arc::new(move || model_rx.borrow().view()),
         progress: Arc::new(move || progress_view(&progress_rx.borrow(), in_history.len())),
-        targets: targets_rx,
+        targets: latest.targets.1,
         train: train_tx,
         reload: reload_tx,
         exposition: metrics.exposition,
-        is_ready: is_ready.clone(),
+        is_ready: shared.is_ready.clone(),
     };
     Ok(Pipeline {
         otlp_grpc: receive::grpc_router(intake.clone()),
@@ -210,9 +223,9 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
             .merge(receive::webhook_router(intake)),
         tasks,
         store,
-        is_ready,
+        is_ready: shared.is_ready,
         reloads,
-        targets: targets_tx,
+        targets: latest.targets.0,
     })
 }
 
@@ -274,11 +287,11 @@ fn model_inputs(
     config: &Config,
     frames: mpsc::Receiver<Arc<Frame>>,
     requests: mpsc::Receiver<oneshot::Sender<bool>>,
-    history: &History,
+    shared: &Shared,
     targets: &watch::Receiver<Vec<QosTarget>>,
-    disk: &Handle,
 ) -> model::Inputs {
-    let (history, targets, disk) = (history.clone(), targets.clone(), disk.clone());
+    let (history, disk) = (shared.history.clone(), shared.disk.clone());
+    let targets = targets.clone();
     model::Inputs {
         frames,
         history: Box::new(move || history.all()),
@@ -347,7 +360,7 @@ async fn post_news(
     }
 }
 
-fn remember(disk: Handle) -> Box<dyn Fn(&str, i64) + Send + Sync> {
+fn remember(disk: Handle) -> report::Remember {
     Box::new(move |id, number| {
         let (disk, id) = (disk.clone(), id.to_string());
         tokio::spawn(async move {

@@ -66,7 +66,7 @@ fn print_rows(rows: &[Row], details: bool) {
         "fault", "alert", "injected", "", "violated most", "outcome", "named", ""
     );
     for row in rows {
-        let resource = |f: &Fault| f.resource.map_or("code".to_string(), |r| r.to_string());
+        let resource = |f: &Fault| f.resource.map_or_else(|| "code".to_string(), |r| r.to_string());
         let (id, service, kind) = match &row.fault {
             Some(f) => (f.id.as_str(), f.service.as_str(), resource(f)),
             None if row.is_odd => ("odd", "", String::new()),
@@ -81,7 +81,7 @@ fn print_rows(rows: &[Row], details: bool) {
             row.violated,
             row.outcome,
             row.service.as_deref().unwrap_or("-"),
-            row.resource.map_or("-".to_string(), |r| r.to_string()),
+            row.resource.map_or_else(|| "-".to_string(), |r| r.to_string()),
             if row.is_right() { "" } else { "<-- wrong" },
         );
         if details && !row.is_right() {

@@ -7,14 +7,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar that says what is under way.
 #[derive(Debug)]
-pub struct Progress {
+pub(super) struct Progress {
     bar: ProgressBar,
     what: Mutex<String>,
 }
 
 impl Progress {
     /// A bar on standard error. Without a terminal, each new activity is one line.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let bar = ProgressBar::new(1000);
         let style = ProgressStyle::with_template("{msg:<28} {bar:40} {percent:>3} %  {elapsed}");
         // The template is fixed, so it always parses.
@@ -24,7 +24,7 @@ impl Progress {
 
     /// `share` of `what` is done.
     #[allow(clippy::print_stderr, reason = "progress for people without a terminal")]
-    pub fn show(&self, what: &str, share: f64) {
+    pub(super) fn show(&self, what: &str, share: f64) {
         let mut last = self.what.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if *last != what {
             *last = what.to_string();
@@ -37,7 +37,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 }

@@ -190,7 +190,7 @@ impl World<'_> {
         }
         let gate = |status: &Value| {
             let watermark: EventTime = serde_json::from_value(status["watermark"].clone()).ok()?;
-            (watermark >= ended).then(|| Value::Null)
+            (watermark >= ended).then_some(Value::Null)
         };
         self.api.wait("the intervals to close", "/api/v1/status", 60, &gate).await?;
         let labels = [

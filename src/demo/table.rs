@@ -87,8 +87,9 @@ pub fn print_row(spec: &AppSpec, v: &Verdict) {
         })
         .collect();
     let outcome = v.diagnosis["outcome"].as_str().unwrap_or("failed");
-    let observed = v.diagnosis["qos"]["observed_ms"].as_f64().map_or("-".into(), ms);
-    let normal = v.diagnosis["root_causes"][0]["counterfactual_ms"].as_f64().map_or("-".into(), ms);
+    let observed = v.diagnosis["qos"]["observed_ms"].as_f64().map_or_else(|| "-".into(), ms);
+    let normal =
+        v.diagnosis["root_causes"][0]["counterfactual_ms"].as_f64().map_or_else(|| "-".into(), ms);
     let mark = match (v.is_right(), v.is_service_right()) {
         (true, _) => "right",
         (false, true) => "service right",

@@ -11,7 +11,7 @@ const SPREAD_MIN: f64 = 0.02;
 
 /// Scores every service of `now`, best first. The score of a service is the largest deviation of
 /// any of its metrics or of the part of its latency that is its own.
-pub fn baseline(now: &[&Frame], normal: &[&Frame]) -> Vec<BaselineScore> {
+pub(super) fn baseline(now: &[&Frame], normal: &[&Frame]) -> Vec<BaselineScore> {
     let then: Vec<BTreeMap<Series, f64>> = normal.iter().map(|f| values(f)).collect();
     let now: Vec<BTreeMap<Series, f64>> = now.iter().map(|f| values(f)).collect();
     let mut keys: Vec<&Series> = now.iter().flat_map(BTreeMap::keys).collect();

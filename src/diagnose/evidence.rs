@@ -10,7 +10,7 @@ const COMMON: f64 = 0.6;
 
 /// Evidence about every service, median over the violating intervals.
 #[derive(Clone, Debug)]
-pub struct Evidence {
+pub(super) struct Evidence {
     /// z-score of each resource, network delays included.
     pub resources: Vec<[f64; 4]>,
     /// The same in units of what faults anywhere do to such a metric.
@@ -31,7 +31,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// Collects it; `gate` is the z-score from which a value counts as abnormal.
-    pub fn collect(inquiry: &Inquiry<'_>, gate: f64) -> Self {
+    pub(super) fn collect(inquiry: &Inquiry<'_>, gate: f64) -> Self {
         let situations: Vec<Situation> =
             inquiry.frames().map(|f| inquiry.mechanism().situation(f, inquiry.normal())).collect();
         let net = inquiry.net();
@@ -67,7 +67,7 @@ impl Evidence {
     }
 
     /// The strongest evidence about service `j`.
-    pub fn strongest(&self, j: usize) -> f64 {
+    pub(super) fn strongest(&self, j: usize) -> f64 {
         self.resources[j].iter().copied().fold(0.0, f64::max)
     }
 }

@@ -12,7 +12,7 @@ const UNCERTAINTY_MIN: f64 = 0.02;
 
 /// The violating intervals of one alert, ready to be asked about.
 #[derive(Debug)]
-pub struct Inquiry<'a> {
+pub(super) struct Inquiry<'a> {
     mechanism: &'a dyn Mechanism,
     frames: Vec<(&'a Frame, Tail)>,
     normal: &'a Frame,
@@ -24,7 +24,7 @@ pub struct Inquiry<'a> {
 
 /// What the end-to-end latency would have been.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Answer {
+pub(super) struct Answer {
     /// ln of the latency at the target's quantile, mean over the intervals.
     pub log_ms: f64,
     /// Mean log latency over all levels: breaks ties where tails saturate alike.
@@ -33,7 +33,7 @@ pub struct Answer {
 
 impl<'a> Inquiry<'a> {
     /// `None` when no frame has requests of the target's service.
-    pub fn new(
+    pub(super) fn new(
         mechanism: &'a dyn Mechanism,
         frames: &[&'a Frame],
         normal: &'a Frame,
@@ -51,27 +51,27 @@ impl<'a> Inquiry<'a> {
     }
 
     /// The net that is asked about.
-    pub fn net(&self) -> &CausalNet {
+    pub(super) fn net(&self) -> &CausalNet {
         self.mechanism.net()
     }
 
     /// The intervals.
-    pub fn frames(&self) -> impl Iterator<Item = &Frame> {
+    pub(super) fn frames(&self) -> impl Iterator<Item = &Frame> {
         self.frames.iter().map(|(f, _)| *f)
     }
 
     /// The mechanism that answers.
-    pub fn mechanism(&self) -> &dyn Mechanism {
+    pub(super) fn mechanism(&self) -> &dyn Mechanism {
         self.mechanism
     }
 
     /// The normal values.
-    pub fn normal(&self) -> &Frame {
+    pub(super) fn normal(&self) -> &Frame {
         self.normal
     }
 
     /// Answers all queries.
-    pub fn ask(&self, queries: &[Query]) -> Vec<Answer> {
+    pub(super) fn ask(&self, queries: &[Query]) -> Vec<Answer> {
         let mut sums = vec![Answer { log_ms: 0.0, mean: 0.0 }; queries.len()];
         for (frame, tail) in &self.frames {
             let answers = self.mechanism.answer(frame, self.normal, queries);
@@ -89,19 +89,19 @@ impl<'a> Inquiry<'a> {
     }
 
     /// All latencies of the newest interval under one query.
-    pub fn newest(&self, query: &Query) -> Option<(&Frame, Latencies)> {
+    pub(super) fn newest(&self, query: &Query) -> Option<(&Frame, Latencies)> {
         let (frame, _) = self.frames.last()?;
         let mut answers = self.mechanism.answer(frame, self.normal, std::slice::from_ref(query));
         Some((*frame, answers.pop()?))
     }
 
     /// Probability that QoS is met at a counterfactual latency of `log_ms`.
-    pub fn probability(&self, log_ms: f64) -> f64 {
+    pub(super) fn probability(&self, log_ms: f64) -> f64 {
         normal_cdf((self.target - log_ms) / self.uncertainty(log_ms))
     }
 
     /// Standard deviation of a counterfactual, in log units.
-    pub fn uncertainty(&self, log_ms: f64) -> f64 {
+    pub(super) fn uncertainty(&self, log_ms: f64) -> f64 {
         UNCERTAINTY * (self.observed - log_ms).abs() + UNCERTAINTY_MIN
     }
 }

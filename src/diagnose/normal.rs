@@ -14,7 +14,7 @@ const ENOUGH: usize = 20;
 /// The frames that tell what is normal for `range`: the newest `count` that met QoS and end before
 /// it. When too few do, as for an alert about the very first minutes in history, frames after the
 /// range help out.
-pub fn normal_frames<'a>(
+pub(super) fn normal_frames<'a>(
     history: &'a [Arc<Frame>],
     range: &Interval,
     met: impl Fn(&Frame) -> bool,

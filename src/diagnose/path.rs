@@ -6,7 +6,7 @@ use crate::graph::{CausalNet, Query};
 
 /// The path along which latency grew most, with what each hop took, usually takes, and would have
 /// taken.
-pub fn path_to(
+pub(super) fn path_to(
     inquiry: &Inquiry<'_>,
     culprit: usize,
     query: &Query,

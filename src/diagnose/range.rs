@@ -7,7 +7,7 @@ use crate::data::{Alert, EventTime, Frame, Interval, QosTarget};
 
 /// The stretch of event time an alert may speak of: [startsAt - pending, min(watermark, endsAt,
 /// startsAt + lookahead)].
-pub fn range_of(alert: &Alert, watermark: Option<EventTime>, config: &Config) -> Interval {
+pub(super) fn range_of(alert: &Alert, watermark: Option<EventTime>, config: &Config) -> Interval {
     let starts = alert.key.starts_at;
     let mut end = starts.plus(config.lookahead);
     if let Some(ends) = alert.ends_at {
@@ -25,7 +25,7 @@ const GAP: usize = 1;
 
 /// The frames an alert is about.
 #[derive(Debug, Default)]
-pub struct Episode<'a> {
+pub(super) struct Episode<'a> {
     /// Closed frames in the range with requests of the target's service.
     pub seen: usize,
     /// Violating frames, oldest first.
@@ -35,7 +35,7 @@ pub struct Episode<'a> {
 /// The violating frames of `range` that belong to one episode: the one that was going on when the
 /// alert began to fire, else the first one after. What happened minutes before, to somebody else,
 /// is another story. At most the newest `max`.
-pub fn episode<'a>(
+pub(super) fn episode<'a>(
     history: &'a [Arc<Frame>],
     range: &Interval,
     fires_at: EventTime,

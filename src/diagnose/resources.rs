@@ -20,7 +20,7 @@ const SUSPICIOUS: f64 = 3.0;
 const NETWORK_SHARE: f64 = 0.5;
 
 /// Names the resource of culprit `j`; `others` are the other culprits, restored throughout.
-pub fn resource_of(
+pub(super) fn resource_of(
     inquiry: &Inquiry<'_>,
     search: &Search<'_>,
     evidence: &Evidence,

@@ -26,7 +26,7 @@ const RELIEF_MIN: f64 = 0.5;
 
 /// The answer of level 1.
 #[derive(Clone, Debug, Default)]
-pub struct Suspects {
+pub(super) struct Suspects {
     /// Culprits, most effective first; empty when nothing explains the violation.
     pub culprits: Vec<usize>,
     /// Each service's own counterfactual, under [`Hypothesis::Keep`].
@@ -38,7 +38,7 @@ pub struct Suspects {
 }
 
 /// The search itself.
-pub struct Search<'a> {
+pub(super) struct Search<'a> {
     inquiry: &'a Inquiry<'a>,
     evidence: &'a Evidence,
     gate: f64,
@@ -47,7 +47,7 @@ pub struct Search<'a> {
 
 impl<'a> Search<'a> {
     /// `gate`: z-score of evidence. `threshold`: probability from which a set suffices.
-    pub fn new(
+    pub(super) fn new(
         inquiry: &'a Inquiry<'a>,
         evidence: &'a Evidence,
         gate: f64,
@@ -57,7 +57,7 @@ impl<'a> Search<'a> {
     }
 
     /// Runs it.
-    pub fn run(&self) -> Suspects {
+    pub(super) fn run(&self) -> Suspects {
         let count = self.inquiry.net().services.len();
         let keep: Vec<Query> = (0..count).map(|j| self.query(&[j], Hypothesis::Keep)).collect();
         let press: Vec<Query> =
@@ -74,7 +74,7 @@ impl<'a> Search<'a> {
     }
 
     /// All of `services` restored.
-    pub fn query(&self, services: &[usize], hypothesis: Hypothesis) -> Query {
+    pub(super) fn query(&self, services: &[usize], hypothesis: Hypothesis) -> Query {
         let restore = services
             .iter()
             .map(|j| Restore { service: *j, what: What::All, nets: self.evidence.nets[*j].clone() })

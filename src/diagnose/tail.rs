@@ -5,7 +5,7 @@ use crate::graph::{CausalNet, Latencies};
 
 /// The RPCs that make up the latency a target is about, and their weights in one frame.
 #[derive(Clone, Debug)]
-pub struct Tail {
+pub(super) struct Tail {
     roots: Vec<(usize, f64)>,
     quantile: f64,
 }
@@ -13,7 +13,7 @@ pub struct Tail {
 impl Tail {
     /// The tail of `target` in `frame`; `None` when the net does not know the service or nothing
     /// was served.
-    pub fn new(net: &CausalNet, frame: &Frame, target: &QosTarget) -> Option<Self> {
+    pub(super) fn new(net: &CausalNet, frame: &Frame, target: &QosTarget) -> Option<Self> {
         let service = net.service(&target.service)?;
         let count = |i: &usize| frame.rpc(&net.rpcs[*i].key).map_or(0.0, |w| w.count as f64);
         let roots: Vec<(usize, f64)> = net
@@ -26,12 +26,12 @@ impl Tail {
     }
 
     /// ln of the latency, milliseconds.
-    pub fn log_ms(&self, latencies: &Latencies) -> f64 {
+    pub(super) fn log_ms(&self, latencies: &Latencies) -> f64 {
         self.of(|i| latencies.client[i])
     }
 
     /// The same for a frame.
-    pub fn log_ms_of(&self, net: &CausalNet, frame: &Frame) -> f64 {
+    pub(super) fn log_ms_of(&self, net: &CausalNet, frame: &Frame) -> f64 {
         let client = |i: usize| frame.rpc(&net.rpcs[i].key).map(|w| w.client).unwrap_or_default();
         self.of(client)
     }
@@ -44,7 +44,7 @@ impl Tail {
 
     /// Mean log latency of the roots over all levels: tells candidates apart whose tails saturate
     /// alike.
-    pub fn mean_log_ms(&self, latencies: &Latencies) -> f64 {
+    pub(super) fn mean_log_ms(&self, latencies: &Latencies) -> f64 {
         let total: f64 = self.roots.iter().map(|(_, w)| w).sum();
         let mean = |p: &Percentiles| -> f64 {
             p.0.iter().map(|ms| f64::from(ms.max(1e-3)).ln()).sum::<f64>() / p.0.len() as f64

@@ -9,12 +9,12 @@ use ndarray::{Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 /// Numbers the model sees per resource.
-pub const COMPONENTS: usize = 3;
+pub(super) const COMPONENTS: usize = 3;
 
 /// A linear map from the scaled features of one resource to [`COMPONENTS`] numbers. Normal (all
 /// zeros) maps to zeros.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Basis {
+pub(super) struct Basis {
     /// `rows[c][f]`: weight of feature `f` in component `c`.
     rows: Vec<Vec<f64>>,
 }
@@ -25,7 +25,7 @@ impl Basis {
     ///
     /// # Shapes
     /// `rows`: `[services * intervals, features of the resource]`.
-    pub fn fit(rows: &Array2<f64>) -> Self {
+    pub(super) fn fit(rows: &Array2<f64>) -> Self {
         let features = rows.ncols();
         if features <= COMPONENTS {
             return Self::identity(features);
@@ -64,7 +64,7 @@ impl Basis {
     }
 
     /// Projects scaled features; `out` has [`COMPONENTS`] places.
-    pub fn project(&self, features: &[f64], out: &mut [f32]) {
+    pub(super) fn project(&self, features: &[f64], out: &mut [f32]) {
         for (place, row) in out.iter_mut().zip(&self.rows) {
             *place = row.iter().zip(features).map(|(w, f)| w * f).sum::<f64>() as f32;
         }

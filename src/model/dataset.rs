@@ -45,7 +45,7 @@ pub struct Tensors {
 }
 
 /// Children aggregated as the server decoders want them, of one frame.
-pub struct Aggregate {
+pub(super) struct Aggregate {
     /// `[edge][level]` relative to `slowest`.
     pub children: Vec<[f32; LEVEL_COUNT]>,
     /// `[rpc][level]`
@@ -53,10 +53,13 @@ pub struct Aggregate {
 }
 
 /// Log latency that stands for "waits for nobody".
-pub const NO_CHILD: f32 = -20.0;
+pub(super) const NO_CHILD: f32 = -20.0;
 
 /// Thinned child latencies of every edge and their maximum per parent.
-pub fn aggregate(layout: &Layout, client: impl Fn(usize) -> [f32; LEVEL_COUNT]) -> Aggregate {
+pub(super) fn aggregate(
+    layout: &Layout,
+    client: impl Fn(usize) -> [f32; LEVEL_COUNT],
+) -> Aggregate {
     let mut children: Vec<_> = layout.edges.iter().map(|e| e.thinned(&client(e.child))).collect();
     let mut slowest = vec![[NO_CHILD; LEVEL_COUNT]; layout.callee.len()];
     for (edge, child) in layout.edges.iter().zip(&children) {
@@ -151,7 +154,7 @@ impl Tensors {
 }
 
 /// Log latencies of one RPC.
-pub fn levels(observed: &Observed, kind: Kind, i: usize) -> [f32; LEVEL_COUNT] {
+pub(super) fn levels(observed: &Observed, kind: Kind, i: usize) -> [f32; LEVEL_COUNT] {
     let row = observed.latency.slice(s![kind as usize, i, ..]);
     std::array::from_fn(|q| row[q])
 }
@@ -190,7 +193,7 @@ impl Builder<'_> {
 }
 
 /// Indices to train on and indices held back, in blocks of consecutive frames.
-pub fn split(count: usize) -> (Vec<usize>, Vec<usize>) {
+pub(super) fn split(count: usize) -> (Vec<usize>, Vec<usize>) {
     let is_held_back = |t: &usize| (t / BLOCK) % HELD_BACK == HELD_BACK - 1;
     let (held_back, train): (Vec<_>, Vec<_>) = (0..count).partition(is_held_back);
     if held_back.is_empty() {

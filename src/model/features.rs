@@ -20,9 +20,9 @@ use crate::graph::CausalNet;
 use crate::stats::{centre_and_spread, median, quantile};
 
 /// Numbers per service for its server-side resources (cpu, memory, disk).
-pub const SERVER_INPUTS: usize = 3 * COMPONENTS;
+pub(super) const SERVER_INPUTS: usize = 3 * COMPONENTS;
 /// Numbers per service for its network.
-pub const NET_INPUTS: usize = COMPONENTS;
+pub(super) const NET_INPUTS: usize = COMPONENTS;
 
 /// A robust deviation is never taken to be smaller than this, in log units: a metric that hardly
 /// ever moves is not abnormal when it moves by two percent.

@@ -13,20 +13,20 @@ use super::stack::Stack;
 use crate::data::RpcKind;
 
 /// Latent dimensions of a service and of a network.
-pub const LATENTS: usize = 4;
+pub(super) const LATENTS: usize = 4;
 /// ln sigma of a latent stays in this range.
-pub const LOG_SIGMA: (f32, f32) = (-5.0, 2.0);
+pub(super) const LOG_SIGMA: (f32, f32) = (-5.0, 2.0);
 /// Edge weights stay in this range: a parent waits for its callee, so it cannot be much faster.
-pub const EDGE_WEIGHT: (f32, f32) = (-0.1, 4.0);
+pub(super) const EDGE_WEIGHT: (f32, f32) = (-0.1, 4.0);
 /// Largest exponent of the soft maximum over children.
-pub const SHARPNESS_MAX: f32 = 12.0;
+pub(super) const SHARPNESS_MAX: f32 = 12.0;
 /// Share of the server's latency that is its own to begin with, when it also waits for others.
 const OWN_SHARE_START: f32 = 0.4;
 /// The same for what a client adds to request, server and response.
 const CLIENT_SHARE_START: f32 = 0.03;
 
 /// Inputs of each kind of network.
-pub const SERVER_DECODER_IN: usize =
+pub(super) const SERVER_DECODER_IN: usize =
     LEVEL_COUNT + 1 + SERVER_INPUTS + NET_INPUTS + 1 + LATENTS + SERVER_INPUTS + NET_INPUTS;
 const CLIENT_DECODER_IN: usize = LEVEL_COUNT + SERVER_INPUTS + 1 + LATENTS;
 /// Network metrics of both ends, and the callee's load.
@@ -340,7 +340,7 @@ fn gaussian(both: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
 }
 
 /// Whether each RPC waits for any child.
-pub fn waits(layout: &Layout) -> Vec<bool> {
+pub(super) fn waits(layout: &Layout) -> Vec<bool> {
     let mut waits = vec![false; layout.callee.len()];
     for edge in &layout.edges {
         waits[edge.parent] = true;
@@ -388,7 +388,7 @@ impl Index {
             .max(1);
         let padded = (0..layout.services).flat_map(|j| {
             let served: Vec<usize> = (0..rpcs).filter(|i| layout.callee[*i] == j).collect();
-            (0..widest).map(move |n| served.get(n).or(served.last()).copied().unwrap_or(0))
+            (0..widest).map(move |n| served.get(n).or_else(|| served.last()).copied().unwrap_or(0))
         });
         Self {
             callee: list(layout.callee.clone()),

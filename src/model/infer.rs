@@ -10,7 +10,7 @@ use super::network::Network;
 use crate::data::RpcKind;
 
 /// Log latency by level.
-pub type Levels = [f32; LEVEL_COUNT];
+pub(super) type Levels = [f32; LEVEL_COUNT];
 
 /// Metric inputs of one service in one world.
 #[derive(Clone, Debug)]

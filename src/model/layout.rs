@@ -11,15 +11,15 @@ use crate::graph::CausalNet;
 use crate::stats::{centre_and_spread, median};
 
 /// Percentile levels of a latency.
-pub const LEVEL_COUNT: usize = LEVELS.len();
+pub(super) const LEVEL_COUNT: usize = LEVELS.len();
 /// Keeps the logarithm finite, milliseconds.
 const OFFSET_MS: f32 = 0.05;
 /// Log latency of a child that is not called at all.
-pub const ABSENT: f32 = -8.0;
+pub(super) const ABSENT: f32 = -8.0;
 
 /// Latency of which kind, in [`Layout::normal`] and [`Observed::latency`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Y^s
     Server = 0,
     /// Y^c
@@ -82,12 +82,12 @@ pub struct Observed {
 }
 
 /// Log latency of a value in milliseconds.
-pub fn log_ms(ms: f32) -> f32 {
+pub(super) fn log_ms(ms: f32) -> f32 {
     (ms.max(0.0) + OFFSET_MS).ln()
 }
 
 /// Milliseconds of a log latency.
-pub fn to_ms(log: f32) -> f32 {
+pub(super) fn to_ms(log: f32) -> f32 {
     (log.exp() - OFFSET_MS).max(0.0)
 }
 
@@ -191,14 +191,14 @@ impl Edge {
 }
 
 /// Mean of a distribution given by its log percentiles, milliseconds.
-pub fn mean_ms(log: &[f32; LEVEL_COUNT]) -> f32 {
+pub(super) fn mean_ms(log: &[f32; LEVEL_COUNT]) -> f32 {
     const SHARES: [f32; LEVEL_COUNT] = [0.6, 0.2, 0.1, 0.06, 0.04];
     log.iter().zip(SHARES).map(|(l, share)| share * to_ms(*l)).sum()
 }
 
 /// One number for how slow the network of an RPC is: log of request + response delay, between the
 /// median and the 90th percentile.
-pub fn delay_level(window: &RpcWindow) -> f64 {
+pub(super) fn delay_level(window: &RpcWindow) -> f64 {
     let sum = |q: usize| f64::from(log_ms(window.request.0[q] + window.response.0[q]));
     f64::midpoint(sum(0), sum(2))
 }
@@ -233,10 +233,10 @@ fn normal_values(net: &CausalNet, frames: &[&Frame]) -> Normals {
             [&w.server, &w.client, &w.request, &w.response][k]
         };
         for (k, kind) in latency.iter_mut().enumerate() {
-            for q in 0..LEVEL_COUNT {
+            kind[i] = std::array::from_fn(|q| {
                 let value = middle(&|w| f64::from(log_ms(of(k, w).0[q])));
-                kind[i][q] = value.map_or(log_ms(0.0), |v| v as f32);
-            }
+                value.map_or_else(|| log_ms(0.0), |v| v as f32)
+            });
         }
         // An RPC that is absent from an interval had no request there.
         let total: f64 = windows.iter().map(|w| w.count as f64).sum();

@@ -18,7 +18,7 @@ const PAIRS_MIN: usize = 20;
 /// A metric's log level as a quadratic function of the log load, fitted so that outliers do not
 /// count (Cauchy weights).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LoadFit {
+pub(super) struct LoadFit {
     /// Constant, linear and quadratic coefficient.
     coefficients: [f64; 3],
     /// Loads seen; beyond them the curve goes on flat.
@@ -27,7 +27,7 @@ pub struct LoadFit {
 
 impl LoadFit {
     /// Fits (load, log level) pairs; `middle` is the median level.
-    pub fn fit(pairs: &[(f64, f64)], middle: f64) -> Self {
+    pub(super) fn fit(pairs: &[(f64, f64)], middle: f64) -> Self {
         let low = pairs.iter().map(|(l, _)| *l).fold(f64::INFINITY, f64::min);
         let high = pairs.iter().map(|(l, _)| *l).fold(f64::NEG_INFINITY, f64::max);
         let mut fit =
@@ -49,7 +49,7 @@ impl LoadFit {
     }
 
     /// The level that load `l` explains.
-    pub fn at(&self, l: f64) -> f64 {
+    pub(super) fn at(&self, l: f64) -> f64 {
         let l = l.clamp(self.range.0, self.range.1);
         let [a, b, c] = self.coefficients;
         a + b * l + c * l * l
@@ -96,7 +96,7 @@ fn determinant(m: &[[f64; 3]; 3]) -> f64 {
 ///
 /// # Shapes
 /// `[service]`, `[service, frame]`
-pub fn loads(frames: &[&Frame], net: &CausalNet, met: &[bool]) -> (Vec<f64>, Array2<f64>) {
+pub(super) fn loads(frames: &[&Frame], net: &CausalNet, met: &[bool]) -> (Vec<f64>, Array2<f64>) {
     let by_frame: Vec<Vec<f64>> = frames.iter().map(|f| served(f, net)).collect();
     let counts = Array2::from_shape_fn((net.services.len(), frames.len()), |(j, t)| by_frame[t][j]);
     let normal: Vec<f64> = counts

@@ -10,22 +10,22 @@ use super::gvae::{Gaussians, Gvae, Index, Latents, Predicted};
 
 /// Standard deviation of a log latency around its prediction. Fixed: a learned one inflates on
 /// violations, exactly where fit matters.
-pub const SIGMA: f32 = 0.2;
+pub(super) const SIGMA: f32 = 0.2;
 /// Beyond this many deviations the loss grows linearly (Huber).
 const HUBER: f32 = 3.0;
 /// Residuals the encoders see are clipped to this range.
-pub const RESIDUAL: (f32, f32) = (-4.0, 6.0);
+pub(super) const RESIDUAL: (f32, f32) = (-4.0, 6.0);
 
 /// Terms of the loss, for logs.
 #[derive(Clone, Debug)]
-pub struct Loss {
+pub(super) struct Loss {
     /// What is minimised.
     pub total: Tensor<1>,
 }
 
 /// The loss of a batch on the tracking device. `plain` is the same model, `plain_data` the same
 /// batch on the device without gradients; they give the encoders their residuals.
-pub fn hybrid_loss(
+pub(super) fn hybrid_loss(
     model: &Gvae,
     plain: &Gvae,
     index: (&Index, &Index),
@@ -49,7 +49,7 @@ pub fn hybrid_loss(
 }
 
 /// What is left of the observed latencies when metrics and callees have explained what they can.
-pub fn residual(model: &Gvae, index: &Index, data: &Tensors) -> Predicted {
+pub(super) fn residual(model: &Gvae, index: &Index, data: &Tensors) -> Predicted {
     let prior = model.prior(index, data);
     let means = Latents { server: prior.server.0, net: prior.net.0 };
     let predicted = model.decode(index, data, &means);

@@ -11,7 +11,7 @@ use crate::data::Frame;
 use crate::graph::Quality;
 
 /// Measures `model` on `frames`.
-pub fn measure(model: &Model, frames: &[&Frame]) -> Quality {
+pub(super) fn measure(model: &Model, frames: &[&Frame]) -> Quality {
     let rpcs = model.net.rpcs.len();
     let mut by_rpc: Vec<Pairs> = vec![Pairs::default(); rpcs];
     let mut prior = Pairs::default();

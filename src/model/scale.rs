@@ -31,11 +31,11 @@ pub enum ScaleError {
 
 /// Hyper-parameters of a [`RobustScaler`].
 #[derive(Clone, Debug, Default)]
-pub struct RobustScalerParams;
+pub(super) struct RobustScalerParams;
 
 /// Fitted scale of every feature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RobustScaler {
+pub(super) struct RobustScaler {
     scale: Vec<f64>,
 }
 
@@ -72,7 +72,7 @@ fn scale_of(column: ArrayView1<f64>, services: &Array1<usize>) -> f64 {
 
 impl RobustScaler {
     /// Scales deviations of one service; missing ones count as normal.
-    pub fn scale(&self, feature: usize, deviation: f64) -> f64 {
+    pub(super) fn scale(&self, feature: usize, deviation: f64) -> f64 {
         if deviation.is_finite() {
             (deviation / self.scale[feature]).clamp(CLIP.0, CLIP.1)
         } else {

@@ -25,7 +25,7 @@ const CELLS_MIN: usize = 30;
 
 /// What the screen looks at.
 #[derive(Debug)]
-pub struct Cells {
+pub(super) struct Cells {
     /// Robust z-scores, `[service, feature, frame]`.
     scores: Array3<f64>,
     /// `[service, frame]`: in trouble, and so is a tier below.
@@ -36,7 +36,12 @@ pub struct Cells {
 
 impl Cells {
     /// Finds the troubled and the calm cells.
-    pub fn new(scores: Array3<f64>, frames: &[&Frame], net: &CausalNet, met: &[bool]) -> Self {
+    pub(super) fn new(
+        scores: Array3<f64>,
+        frames: &[&Frame],
+        net: &CausalNet,
+        met: &[bool],
+    ) -> Self {
         let heat = heat(frames, net, met);
         let above = net.callers_of();
         let shape = heat.dim();
@@ -87,7 +92,7 @@ fn heat(frames: &[&Frame], net: &CausalNet, met: &[bool]) -> Array2<f64> {
 }
 
 /// Marks the features that are causes.
-pub fn screen(features: &mut [Feature], cells: &Cells) {
+pub(super) fn screen(features: &mut [Feature], cells: &Cells) {
     for resource in Resource::ALL {
         let members: Vec<usize> =
             (0..features.len()).filter(|f| features[*f].resource == resource).collect();
@@ -97,7 +102,7 @@ pub fn screen(features: &mut [Feature], cells: &Cells) {
             .map(|f| {
                 let (pressed, count) = cells.share(*f, &cells.pressed);
                 let (calm, _) = cells.share(*f, &cells.calm);
-                (count >= CELLS_MIN).then(|| pressed - (LIFT.0 * calm + LIFT.1))
+                (count >= CELLS_MIN).then_some(pressed - (LIFT.0 * calm + LIFT.1))
             })
             .collect();
         let least = excess.iter().flatten().copied().fold(f64::INFINITY, f64::min);

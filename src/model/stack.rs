@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData, activation::silu};
 use rand::RngExt;
 
 /// Hidden units per layer.
-pub const HIDDEN: usize = 32;
+pub(super) const HIDDEN: usize = 32;
 /// The last layer starts this much smaller, so that training starts from the structural prediction.
 const LAST_LAYER: f32 = 0.1;
 

@@ -75,6 +75,9 @@ fn features(model: &Model) -> Vec<FeatureUse> {
     model.features.features.iter().map(of).collect()
 }
 
+/// Whether QoS was met in each of some frames.
+pub(super) type Met = dyn Fn(&[&Frame]) -> Vec<bool> + Send + Sync;
+
 /// Where the task gets its material.
 pub struct Inputs {
     /// Told of every closed frame.
@@ -82,7 +85,7 @@ pub struct Inputs {
     /// All closed frames, oldest first.
     pub history: Box<dyn Fn() -> Vec<Arc<Frame>> + Send + Sync>,
     /// Whether QoS was met in each of the frames.
-    pub met: Arc<dyn Fn(&[&Frame]) -> Vec<bool> + Send + Sync>,
+    pub met: Arc<Met>,
     /// How RPC graphs are learnt.
     pub graph: crate::graph::Config,
     /// Requests to train now; answered when the training has begun.

@@ -48,7 +48,7 @@ pub struct Lesson<'a> {
 
 /// What was learnt.
 #[derive(Debug)]
-pub struct Learnt {
+pub(super) struct Learnt {
     /// Metrics.
     pub features: FeatureModel,
     /// Structure and normal values.
@@ -63,7 +63,7 @@ pub struct Learnt {
 ///
 /// # Errors
 /// [`Error::TooFew`] without frames to learn from, [`Error::Cancelled`], [`Error::Diverged`].
-pub fn train(
+pub(super) fn train(
     lesson: &Lesson<'_>,
     config: &Config,
     progress: &dyn Fn(f32),

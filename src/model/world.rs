@@ -17,7 +17,7 @@ const FADE: f32 = 0.3;
 
 /// Everything that can be asked about one frame.
 #[derive(Debug)]
-pub struct Case<'a> {
+pub(super) struct Case<'a> {
     evaluator: &'a Evaluator,
     /// What was seen, with its latents.
     pub seen: Abducted,
@@ -52,7 +52,7 @@ struct World<'a> {
 
 impl<'a> Case<'a> {
     /// Prepares the questions about a frame: `seen` is abducted, `normal` holds normal metrics.
-    pub fn new(evaluator: &'a Evaluator, seen: Abducted, normal: &Inputs) -> Self {
+    pub(super) fn new(evaluator: &'a Evaluator, seen: Abducted, normal: &Inputs) -> Self {
         let mut tiers = evaluator.tiers(normal);
         for (j, (tier, observed)) in tiers.iter_mut().zip(&seen.tiers).enumerate() {
             tier.load = observed.load;
@@ -64,7 +64,7 @@ impl<'a> Case<'a> {
     }
 
     /// Answers every query.
-    pub fn answer(&self, queries: &[Query]) -> Vec<Latencies> {
+    pub(super) fn answer(&self, queries: &[Query]) -> Vec<Latencies> {
         let mut worlds: Vec<World> = queries.iter().map(|q| self.world(q)).collect();
         for &i in &self.evaluator.layout.order {
             self.visit_server(i, &mut worlds);
@@ -75,7 +75,7 @@ impl<'a> Case<'a> {
 
     /// How much slower each RPC is at its server than its normal self would be with the same
     /// callees, in log units by level; `None` when it was not seen.
-    pub fn excess(&self) -> Vec<Option<Levels>> {
+    pub(super) fn excess(&self) -> Vec<Option<Levels>> {
         let of = |i: usize| {
             let e = self.evaluator;
             let mut tiers = self.seen.tiers.clone();

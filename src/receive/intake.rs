@@ -116,8 +116,7 @@ impl Intake {
     ) -> Dropped {
         counter.get_or_create(&DropLabels { reason: "too_old" }).inc_by(old);
         counter.get_or_create(&DropLabels { reason: "future" }).inc_by(future);
-        let mut dropped = Dropped::default();
-        dropped.late = old;
+        let mut dropped = Dropped { late: old, ..Dropped::default() };
         dropped.add(old, || {
             let horizon = EventTime(self.horizon_ms.load(Ordering::Relaxed));
             format!("{old} {what} dropped: older than the oldest open interval ({horizon})")

@@ -11,7 +11,7 @@ use crate::data::EventTime;
 
 /// An error of the API.
 #[derive(Debug)]
-pub struct Problem {
+pub(super) struct Problem {
     code: StatusCode,
     kind: &'static str,
     text: String,
@@ -19,22 +19,22 @@ pub struct Problem {
 
 impl Problem {
     /// The request is wrong.
-    pub fn bad_data(text: impl Into<String>) -> Self {
+    pub(super) fn bad_data(text: impl Into<String>) -> Self {
         Self { code: StatusCode::BAD_REQUEST, kind: "bad_data", text: text.into() }
     }
 
     /// There is no such thing.
-    pub fn not_found(text: impl Into<String>) -> Self {
+    pub(super) fn not_found(text: impl Into<String>) -> Self {
         Self { code: StatusCode::NOT_FOUND, kind: "not_found", text: text.into() }
     }
 
     /// Not now.
-    pub fn unavailable(text: impl Into<String>) -> Self {
+    pub(super) fn unavailable(text: impl Into<String>) -> Self {
         Self { code: StatusCode::SERVICE_UNAVAILABLE, kind: "unavailable", text: text.into() }
     }
 
     /// It is under way already.
-    pub fn conflict(text: impl Into<String>) -> Self {
+    pub(super) fn conflict(text: impl Into<String>) -> Self {
         Self { code: StatusCode::CONFLICT, kind: "conflict", text: text.into() }
     }
 }
@@ -47,15 +47,15 @@ impl IntoResponse for Problem {
 }
 
 /// An answer or a problem.
-pub type Answer = Result<Response, Problem>;
+pub(super) type Answer = Result<Response, Problem>;
 
 /// `{"status":"success","data":…}`
-pub fn success(data: impl Serialize) -> Answer {
+pub(super) fn success(data: impl Serialize) -> Answer {
     with_code(StatusCode::OK, data)
 }
 
 /// The same with another code.
-pub fn with_code(code: StatusCode, data: impl Serialize) -> Answer {
+pub(super) fn with_code(code: StatusCode, data: impl Serialize) -> Answer {
     let data = serde_json::to_value(data).map_err(|e| Problem {
         code: StatusCode::INTERNAL_SERVER_ERROR,
         kind: "internal",
@@ -65,18 +65,18 @@ pub fn with_code(code: StatusCode, data: impl Serialize) -> Answer {
 }
 
 /// Any JSON.
-pub fn json_response(code: StatusCode, body: &Value) -> Response {
+pub(super) fn json_response(code: StatusCode, body: &Value) -> Response {
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (code, kind, body.to_string()).into_response()
 }
 
 /// Query parameters; unknown ones are refused, so that a typo is not an empty answer.
 #[derive(Debug)]
-pub struct Parameters(HashMap<String, String>);
+pub(super) struct Parameters(HashMap<String, String>);
 
 impl Parameters {
     /// Checks the names.
-    pub fn new(given: HashMap<String, String>, known: &[&str]) -> Result<Self, Problem> {
+    pub(super) fn new(given: HashMap<String, String>, known: &[&str]) -> Result<Self, Problem> {
         for name in given.keys() {
             if !known.contains(&name.as_str()) {
                 let known = known.join(", ");
@@ -89,12 +89,12 @@ impl Parameters {
     }
 
     /// A parameter as it was given.
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|t| !t.is_empty())
     }
 
     /// A moment: RFC 3339, or milliseconds, or seconds since the epoch.
-    pub fn time(&self, name: &str) -> Result<Option<EventTime>, Problem> {
+    pub(super) fn time(&self, name: &str) -> Result<Option<EventTime>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         parse_time(text)
             .map(Some)
@@ -102,7 +102,7 @@ impl Parameters {
     }
 
     /// A whole number.
-    pub fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
+    pub(super) fn number(&self, name: &str) -> Result<Option<usize>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let fail = |e: std::num::ParseIntError| {
             Problem::bad_data(format!("{name}={text:?}: not a number: {e}"))

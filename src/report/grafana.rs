@@ -56,7 +56,7 @@ pub async fn run(
         while diagnoses.recv().await.is_some() {}
         return;
     };
-    let mut pusher = Pusher { api: Api::new(url, token), config, known, remember, metrics };
+    let mut pusher = Pusher { api: Api::new(&url, token), config, known, remember, metrics };
     let mut waiting: BTreeMap<String, Annotation> = BTreeMap::new();
     let mut pause = BACK_OFF.0;
     let mut is_retry = false;
@@ -160,7 +160,7 @@ struct Api {
 }
 
 impl Api {
-    fn new(url: String, token: Option<Secret>) -> Self {
+    fn new(url: &str, token: Option<Secret>) -> Self {
         let connector = hyper_rustls::HttpsConnectorBuilder::new();
         // Without any root certificate https fails with a clear error at the first call.
         let connector = match connector.with_native_roots() {

@@ -18,7 +18,7 @@ pub use annotation::{Annotation, annotation, tag_of};
 pub use api::router;
 pub use board::{Board, Filter};
 pub use config::Config;
-pub use grafana::run as push_to_grafana;
+pub use grafana::{Remember, run as push_to_grafana};
 pub use metrics::Metrics;
 pub use text::{describe, ms};
 pub use views::{Progress, Views};

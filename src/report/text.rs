@@ -31,7 +31,7 @@ pub fn describe(d: &Diagnosis) -> String {
             second_opinion(d)
         ),
         Some(Outcome::NotEnoughData) => {
-            let why = d.notes.get("range").or(d.notes.get("model")).or(d.notes.get("target"));
+            let why = ["range", "model", "target"].iter().find_map(|n| d.notes.get(*n));
             format!("Not enough data to say: {}.", why.map_or("no reason given", String::as_str))
         }
     };

@@ -26,8 +26,11 @@ pub struct Progress {
     pub history: usize,
 }
 
+/// Frames that overlap an interval.
+pub(super) type FramesOf = dyn Fn(&Interval) -> Vec<Arc<Frame>> + Send + Sync;
+
 /// A question to another part of the program, answered once.
-pub type Ask<T> = mpsc::Sender<oneshot::Sender<T>>;
+pub(super) type Ask<T> = mpsc::Sender<oneshot::Sender<T>>;
 
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
@@ -35,7 +38,7 @@ pub struct Views {
     /// Diagnoses.
     pub board: Board,
     /// Frames that overlap an interval.
-    pub frames: Arc<dyn Fn(&Interval) -> Vec<Arc<Frame>> + Send + Sync>,
+    pub frames: Arc<FramesOf>,
     /// The newest RPC graph.
     pub graph: watch::Receiver<Arc<RpcGraph>>,
     /// The model.

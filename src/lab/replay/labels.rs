@@ -8,7 +8,7 @@ use crate::data::{EventTime, Resource};
 use crate::stats::median;
 
 /// An injected fault lasts this long, milliseconds.
-pub const FAULT_MS: i64 = 180_000;
+pub(super) const FAULT_MS: i64 = 180_000;
 
 /// One injected fault.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,14 +96,19 @@ impl Labels {
 /// trouble.
 const SLOW: (f64, f64) = (10.0, 50.0);
 
+/// (date, minute) as the tables name it.
+type Minute = (String, String);
+/// (caller, callee)
+type Link = (String, String);
+
 /// Minutes with a link in trouble, from `edge_minute_ms.csv` and `minute_summary.csv`.
 fn slow_links(root: &Path) -> Result<Vec<(EventTime, EventTime)>, Error> {
     let (summary, edges) = (root.join("minute_summary.csv"), root.join("edge_minute_ms.csv"));
     if !summary.is_file() || !edges.is_file() {
         return Ok(Vec::new());
     }
-    let mut spans: BTreeMap<(String, String), (EventTime, EventTime)> = BTreeMap::new();
-    let minute = |columns: &Columns, row: &csv::StringRecord| -> Result<(String, String), Error> {
+    let mut spans: BTreeMap<Minute, (EventTime, EventTime)> = BTreeMap::new();
+    let minute = |columns: &Columns, row: &csv::StringRecord| -> Result<Minute, Error> {
         Ok((columns.text(row, "date")?.to_string(), columns.text(row, "minute")?.to_string()))
     };
     table(&summary, |columns, row| {
@@ -114,7 +119,7 @@ fn slow_links(root: &Path) -> Result<Vec<(EventTime, EventTime)>, Error> {
         spans.insert(minute(columns, row)?, (time("tmin")?, time("tmax")?));
         Ok(())
     })?;
-    let mut gaps: BTreeMap<(String, String), Vec<((String, String), f64)>> = BTreeMap::new();
+    let mut gaps: BTreeMap<Link, Vec<(Minute, f64)>> = BTreeMap::new();
     table(&edges, |columns, row| {
         let link =
             (columns.text(row, "parent")?.to_string(), columns.text(row, "child")?.to_string());

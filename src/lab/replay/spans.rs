@@ -53,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Span>, Error> {
             end_ns: columns.number(&row, "EndTimeUnixNano")?,
         });
     }
-    Ok(spans(raw))
+    Ok(spans(&raw))
 }
 
 /// Span ids have 64 bits.
@@ -61,7 +61,7 @@ fn low(id: u128) -> u64 {
     u64::try_from(id & u128::from(u64::MAX)).unwrap_or(0)
 }
 
-fn spans(raw: Vec<Raw>) -> Vec<Span> {
+fn spans(raw: &[Raw]) -> Vec<Span> {
     let pods: HashMap<(u128, u64), &Name> = raw.iter().map(|r| ((r.trace, r.id), &r.pod)).collect();
     let calls_out: HashSet<(u128, u64)> = raw
         .iter()
@@ -70,7 +70,7 @@ fn spans(raw: Vec<Raw>) -> Vec<Span> {
         .collect();
     let mut services: HashMap<&Name, Name> = HashMap::new();
     let mut spans = Vec::with_capacity(raw.len());
-    for r in &raw {
+    for r in raw {
         let parent = pods.get(&(r.trace, r.parent));
         let half = match parent {
             _ if r.parent == 0 => Half::Server,

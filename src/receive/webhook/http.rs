@@ -50,8 +50,8 @@ async fn accept(
 ) -> Result<Vec<String>, (StatusCode, &'static str, String)> {
     let unavailable =
         |text: &str| (StatusCode::SERVICE_UNAVAILABLE, "overloaded", text.to_string());
-    let bytes = collect(request.into_body(), BODY_MAX).await.map_err(refusal)?;
-    let alerts = decode_webhook(&bytes).map_err(refusal)?;
+    let bytes = collect(request.into_body(), BODY_MAX).await.map_err(|r| refusal(&r))?;
+    let alerts = decode_webhook(&bytes).map_err(|r| refusal(&r))?;
     let count = alerts.len() as u64;
     let (journalled, safe) = oneshot::channel();
     intake
@@ -67,7 +67,7 @@ async fn accept(
     Ok(ids)
 }
 
-fn refusal(rejection: Rejection) -> (StatusCode, &'static str, String) {
+fn refusal(rejection: &Rejection) -> (StatusCode, &'static str, String) {
     let code = match rejection {
         Rejection::Overloaded(_) | Rejection::Incomplete(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
