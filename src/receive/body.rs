@@ -7,7 +7,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use super::error::Rejection;
+use super::error::{BODY_KEY, Rejection};
 
 /// A body must be complete within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -20,7 +20,9 @@ pub(super) async fn collect(body: Body, max: usize) -> Result<Bytes, Rejection> 
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, max).collect()).await {
         Err(_) => Err(Rejection::Incomplete(format!("no end after {} s", BODY_TIMEOUT.as_secs()))),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => Err(Rejection::TooLarge { what: "body", max }),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => {
+            Err(Rejection::TooLarge { what: "body", key: BODY_KEY, max })
+        }
         Ok(Err(e)) => Err(Rejection::Incomplete(e.to_string())),
     }
 }
@@ -36,7 +38,7 @@ pub(super) fn gunzip(bytes: &[u8], max: usize) -> Result<Bytes, Rejection> {
         .read_to_end(&mut out)
         .map_err(|e| Rejection::Malformed { what: "gzip", why: e.to_string() })?;
     if out.len() > max {
-        return Err(Rejection::TooLarge { what: "decompressed body", max });
+        return Err(Rejection::TooLarge { what: "decompressed body", key: BODY_KEY, max });
     }
     Ok(out.into())
 }

@@ -2,6 +2,9 @@
 
 use crate::queue::Full;
 
+/// The key that limits bodies.
+pub(super) const BODY_KEY: &str = "receive.body_bytes_max";
+
 /// A request that is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum Rejection {
@@ -14,10 +17,12 @@ pub enum Rejection {
         why: String,
     },
     /// A body beyond the limit.
-    #[error("{what} exceeds receive.body_bytes_max = {max} bytes")]
+    #[error("{what} exceeds {key} = {max}")]
     TooLarge {
-        /// `body` or `decompressed body`.
+        /// `body`, `decompressed body` or `number of messages`.
         what: &'static str,
+        /// The configuration key.
+        key: &'static str,
         /// The limit.
         max: usize,
     },

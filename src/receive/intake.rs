@@ -61,7 +61,9 @@ impl Dropped {
 impl Intake {
     fn bounds(&self) -> (i64, i64) {
         let ahead = i64::from(self.config.future_seconds_max) * 1000;
-        (self.horizon_ms.load(Ordering::Relaxed), (self.wall_ms)().saturating_add(ahead))
+        // Before 1970 there is no telemetry, whatever the intervals think.
+        let oldest = self.horizon_ms.load(Ordering::Relaxed).max(0);
+        (oldest, (self.wall_ms)().saturating_add(ahead))
     }
 
     /// Hands spans on, less those outside the time that can still be counted.

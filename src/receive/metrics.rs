@@ -59,7 +59,7 @@ impl Metrics {
         let m = Self::default();
         for protocol in PROTOCOLS {
             drop(m.requests.get_or_create(&RequestLabels { protocol }));
-            for reason in ["malformed", "too_large", "unsupported", "overloaded"] {
+            for reason in ["malformed", "too_large", "unsupported", "incomplete", "overloaded"] {
                 drop(m.requests_rejected.get_or_create(&RejectLabels { protocol, reason }));
             }
         }

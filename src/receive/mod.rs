@@ -13,6 +13,7 @@ mod metrics;
 mod otlp;
 mod remote_write;
 mod webhook;
+mod weigh;
 
 pub use config::Config;
 pub use error::Rejection;

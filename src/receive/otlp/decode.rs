@@ -32,7 +32,7 @@ const BROKER: [&str; 3] =
     ["messaging.destination.name", "messaging.destination", "messaging.system"];
 
 /// Turns a request into spans. Returns them with the number of spans that are not valid OTLP
-/// (wrong id length, zero id, no end).
+/// (wrong id length, zero id, no start or end).
 pub fn decode_export(request: ExportTraceServiceRequest, name_max: usize) -> (Vec<Span>, u64) {
     let mut names = Names { seen: HashMap::new(), max: name_max };
     let mut spans = Vec::new();
@@ -100,7 +100,9 @@ fn decode_span(span: &OtlpSpan, origin: &Origin, names: &mut Names) -> Option<Sp
         [] => 0,
         bytes => u64::from_be_bytes(bytes.try_into().ok()?),
     };
-    if trace == 0 || id == 0 || span.end_time_unix_nano == 0 {
+    let has_times = span.start_time_unix_nano > 0 && span.end_time_unix_nano > 0;
+    let latest = span.start_time_unix_nano.max(span.end_time_unix_nano);
+    if trace == 0 || id == 0 || !has_times || i64::try_from(latest).is_err() {
         return None;
     }
     let half = match span.kind() {

@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderValue;
+use axum::middleware::map_response_with_state;
+use axum::response::Response as AnyResponse;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     SERVICE_NAME, TraceService, TraceServiceServer,
 };
@@ -16,21 +21,41 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use super::http::export;
 use crate::receive::error::Rejection;
 use crate::receive::intake::Intake;
+use crate::receive::metrics::Metrics;
 
+const GRPC_STATUS: &str = "grpc-status";
 const PROTOCOL: &str = "otlp_grpc";
 /// When a refused sender should come again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The routes of the gRPC listener.
 pub fn router(intake: Intake) -> Router {
-    let max = intake.config.body_bytes_max;
+    let (max, metrics) = (intake.config.body_bytes_max, intake.metrics.clone());
     let service = TraceServiceServer::new(Exporter { intake })
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(max);
-    Router::new().route_service(&format!("/{SERVICE_NAME}/Export"), service).fallback(|| async {
-        Status::unimplemented("only TraceService/Export is served here")
-            .into_http::<axum::body::Body>()
-    })
+    Router::new()
+        .route_service(&format!("/{SERVICE_NAME}/Export"), service)
+        .layer(map_response_with_state(metrics, settle_refusal))
+        .fallback(|| async {
+            Status::unimplemented("only TraceService/Export is served here").into_http::<Body>()
+        })
+}
+
+/// Counts what tonic refuses by itself, and makes "too large" final: its OUT_OF_RANGE would be retried
+/// for ever.
+async fn settle_refusal(State(metrics): State<Metrics>, mut response: AnyResponse) -> AnyResponse {
+    let code = |c: Code| HeaderValue::from(c as i32);
+    let headers = response.headers_mut();
+    match headers.get(GRPC_STATUS) {
+        Some(c) if *c == code(Code::OutOfRange) || *c == code(Code::ResourceExhausted) => {
+            headers.insert(GRPC_STATUS, code(Code::ResourceExhausted));
+            metrics.reject(PROTOCOL, "too_large");
+        }
+        Some(c) if *c == code(Code::Internal) => metrics.reject(PROTOCOL, "malformed"),
+        _ => {}
+    }
+    response
 }
 
 struct Exporter {

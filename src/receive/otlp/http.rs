@@ -17,6 +17,7 @@ use crate::receive::body::{collect, gunzip};
 use crate::receive::error::Rejection;
 use crate::receive::intake::Intake;
 use crate::receive::metrics::DropLabels;
+use crate::receive::weigh::weigh;
 
 const PROTOCOL: &str = "otlp_http";
 
@@ -35,8 +36,9 @@ pub(super) async fn export(
     let mut dropped = intake.spans(spans).await?;
     intake.metrics.accept(protocol);
     intake.metrics.spans_dropped.get_or_create(&DropLabels { reason: "invalid" }).inc_by(invalid);
-    dropped
-        .add(invalid, || format!("{invalid} spans dropped: bad trace or span id, or no end time"));
+    dropped.add(invalid, || {
+        format!("{invalid} spans dropped: bad trace or span id, or no start or end time")
+    });
     let partial_success = (dropped.count > 0).then(|| ExportTracePartialSuccess {
         rejected_spans: i64::try_from(dropped.count).unwrap_or(i64::MAX),
         error_message: dropped.text,
@@ -104,7 +106,9 @@ async fn receive(State(intake): State<Intake>, request: Request) -> Response {
     let encoding = Encoding::of(&parts.headers).unwrap_or(Encoding::Json);
     match result {
         Ok(response) => encoding.answer(StatusCode::OK, &response, || {
-            serde_json::to_string(&response).unwrap_or_else(|_| "{}".into())
+            // Full success is an empty message: the field must not even be null.
+            let said = response.partial_success.is_some().then(|| serde_json::to_string(&response));
+            said.and_then(Result::ok).unwrap_or_else(|| "{}".into())
         }),
         Err(rejection) => {
             intake.metrics.reject(PROTOCOL, rejection.reason());
@@ -135,6 +139,9 @@ async fn accept(
     let mut bytes = collect(body, max).await?;
     if gzipped {
         bytes = gunzip(&bytes, max)?;
+    }
+    if matches!(encoding, Encoding::Protobuf) {
+        weigh(&bytes, intake.config.queue_items_max)?;
     }
     export(intake, PROTOCOL, encoding.decode(&bytes)?).await
 }

@@ -22,9 +22,11 @@ pub struct WriteRequest {
     pub samples: u64,
     /// Native histograms.
     pub histograms: u64,
-    /// Series refused, and what was wrong with the first of them.
+    /// Series refused.
     pub invalid: u64,
-    /// The words for that.
+    /// Samples of the refused series.
+    pub invalid_samples: u64,
+    /// What was wrong with the first of them, in words.
     pub faults: Vec<String>,
 }
 
@@ -35,7 +37,7 @@ pub(super) struct Bounds {
     pub(super) name_bytes: usize,
 }
 
-/// Decodes an uncompressed body. `v2` chooses the message by the request's content type.
+/// Decodes an uncompressed body. `is_v2` chooses the message by the request's content type.
 ///
 /// # Errors
 /// [`Rejection::Malformed`] when the bytes are not the message.
@@ -56,7 +58,7 @@ pub fn decode_write_request(
     if is_v2 {
         let body = v2::Request::decode(bytes).map_err(fail)?;
         for series in body.timeseries {
-            let labels = resolve(&body.symbols, &series.labels_refs);
+            let labels = resolve(&body.symbols, &series.labels_refs, labels_max);
             reader.take(labels, series.samples, series.histograms.len());
         }
     } else {
@@ -70,7 +72,15 @@ pub fn decode_write_request(
 }
 
 /// Label pairs of a 2.0 series: references into the symbol table, alternating name and value.
-fn resolve<'a>(symbols: &'a [String], refs: &[u32]) -> Result<Vec<(&'a str, &'a str)>, String> {
+fn resolve<'a>(
+    symbols: &'a [String],
+    refs: &[u32],
+    labels_max: usize,
+) -> Result<Vec<(&'a str, &'a str)>, String> {
+    if refs.len() / 2 > labels_max {
+        let n = refs.len() / 2;
+        return Err(format!("{n} labels, more than receive.labels_max = {labels_max}"));
+    }
     if !refs.len().is_multiple_of(2) {
         return Err(format!("{} label references: not pairs", refs.len()));
     }
@@ -105,6 +115,7 @@ impl Reader<'_> {
                 self.request.samples -= samples.len() as u64;
                 self.request.histograms -= histograms as u64;
                 self.request.invalid += 1;
+                self.request.invalid_samples += samples.len() as u64;
                 if self.request.faults.len() < FAULTS_SHOWN {
                     self.request.faults.push(fault);
                 }

@@ -14,9 +14,10 @@ use bytes::Bytes;
 
 use super::decode::{WriteRequest, decode_write_request};
 use crate::receive::body::collect;
-use crate::receive::error::Rejection;
+use crate::receive::error::{BODY_KEY, Rejection};
 use crate::receive::intake::Intake;
 use crate::receive::metrics::DropLabels;
+use crate::receive::weigh::weigh;
 
 const PROTOCOL: &str = "remote_write";
 const V2: &str = "io.prometheus.write.v2.Request";
@@ -73,20 +74,42 @@ impl Dialect {
 fn unsnap(bytes: &[u8], max: usize) -> Result<Bytes, Rejection> {
     let fail = |e: snap::Error| Rejection::Malformed { what: "snappy block", why: e.to_string() };
     if snap::raw::decompress_len(bytes).map_err(fail)? > max {
-        return Err(Rejection::TooLarge { what: "decompressed body", max });
+        return Err(Rejection::TooLarge { what: "decompressed body", key: BODY_KEY, max });
     }
     Ok(snap::raw::Decoder::new().decompress_vec(bytes).map_err(fail)?.into())
+}
+
+/// A zstd window every decoder is expected to have, whatever the frame holds (RFC 8878, 3.1.1.1.2).
+const ZSTD_WINDOW: u64 = 8 << 20;
+
+/// The window a zstd frame asks for (RFC 8878, 3.1.1.1). The decoder allocates all of it before it gives
+/// out a byte, so a few bytes could otherwise claim gigabytes.
+fn window_of(frame: &[u8]) -> u64 {
+    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
+    let Some((descriptor, rest)) = frame.get(4..).and_then(<[u8]>::split_first) else { return 0 };
+    if descriptor & 0x20 == 0 {
+        let window = rest.first().copied().unwrap_or(0);
+        let base = 1_u64 << (10 + (window >> 3));
+        return base + base / 8 * u64::from(window & 7);
+    }
+    // A single segment: the window is the content.
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let width = [1, 2, 4, 8][usize::from(descriptor >> 6)];
+    rest.get(dictionary..dictionary + width).map_or(0, number)
 }
 
 /// Zstandard, as vmagent sends it first.
 fn unzstd(bytes: &[u8], max: usize) -> Result<Bytes, Rejection> {
     let fail = |why: String| Rejection::Malformed { what: "zstd frame", why };
+    if window_of(bytes) > (max as u64).max(ZSTD_WINDOW) {
+        return Err(Rejection::TooLarge { what: "zstd window", key: BODY_KEY, max });
+    }
     let decoder =
         ruzstd::decoding::StreamingDecoder::new(bytes).map_err(|e| fail(e.to_string()))?;
     let mut out = Vec::new();
     decoder.take(max as u64 + 1).read_to_end(&mut out).map_err(|e| fail(e.to_string()))?;
     if out.len() > max {
-        return Err(Rejection::TooLarge { what: "decompressed body", max });
+        return Err(Rejection::TooLarge { what: "decompressed body", key: BODY_KEY, max });
     }
     Ok(out.into())
 }
@@ -100,6 +123,7 @@ async fn receive(State(intake): State<Intake>, request: Request) -> Response {
         let max = intake.config.body_bytes_max;
         let bytes = dialect.decompress(&collect(body, max).await?, max)?;
         let c = &intake.config;
+        weigh(&bytes, c.queue_items_max)?;
         let request = decode_write_request(
             &bytes,
             dialect.is_v2,
@@ -143,7 +167,7 @@ async fn accept(
         .metrics
         .samples_dropped
         .get_or_create(&DropLabels { reason: "invalid" })
-        .inc_by(request.invalid);
+        .inc_by(request.invalid_samples);
     // A sender that comes back after an outage replays its log: what is too old by then is dropped
     // and counted without a complaint, or its queue would drown in errors.
     if dropped.late == dropped.count {

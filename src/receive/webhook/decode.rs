@@ -41,6 +41,9 @@ struct Item {
 /// [`Rejection::Malformed`] with the JSON path of the fault.
 pub fn decode_webhook(bytes: &[u8]) -> Result<Vec<Alert>, Rejection> {
     let fail = |why: String| Rejection::Malformed { what: "Alertmanager webhook", why };
+    if bytes.trim_ascii_start().first().is_some_and(|b| *b != b'{') {
+        return Err(fail("not a JSON object of version \"4\" with a list of alerts".into()));
+    }
     let payload: Payload = serde_json::from_slice(bytes).map_err(|e| fail(e.to_string()))?;
     match payload.version.as_deref() {
         Some("4") | None => {}

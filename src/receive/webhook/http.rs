@@ -18,8 +18,6 @@ use crate::receive::error::Rejection;
 use crate::receive::intake::Intake;
 
 const PROTOCOL: &str = "webhook";
-/// Bytes a webhook may have.
-const BODY_MAX: usize = 8 << 20;
 /// The journal answers within this time or the delivery is refused.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -50,7 +48,9 @@ async fn accept(
 ) -> Result<Vec<String>, (StatusCode, &'static str, String)> {
     let unavailable =
         |text: &str| (StatusCode::SERVICE_UNAVAILABLE, "overloaded", text.to_string());
-    let bytes = collect(request.into_body(), BODY_MAX).await.map_err(|r| refusal(&r))?;
+    let bytes = collect(request.into_body(), intake.config.body_bytes_max)
+        .await
+        .map_err(|r| refusal(&r))?;
     let alerts = decode_webhook(&bytes).map_err(|r| refusal(&r))?;
     let count = alerts.len() as u64;
     let (journalled, safe) = oneshot::channel();
@@ -62,7 +62,7 @@ async fn accept(
         .await
         .map_err(|_| unavailable("the journal does not answer"))?
         .map_err(|_| unavailable("shutting down"))?
-        .map_err(|e| unavailable(&format!("the journal failed: {e}")))?;
+        .map_err(|e| unavailable(&format!("not journalled: {e}")))?;
     intake.metrics.alerts.inc_by(count);
     Ok(ids)
 }
@@ -70,6 +70,7 @@ async fn accept(
 fn refusal(rejection: &Rejection) -> (StatusCode, &'static str, String) {
     let code = match rejection {
         Rejection::Overloaded(_) | Rejection::Incomplete(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::BAD_REQUEST,
     };
     (code, rejection.reason(), rejection.to_string())
