@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::feature::{Role, Scale, Signal};
+use super::feature::{Role, Scale, Scope, Signal};
 use super::name::{Name, RpcKey};
 use super::percentile::Percentiles;
 use super::time::Interval;
@@ -63,6 +63,9 @@ pub struct FeatureWindow {
     pub signal: Signal,
     /// How levels compare.
     pub scale: Scale,
+    /// Whether the service itself was measured, or its host, or it from outside.
+    #[serde(default)]
+    pub scope: Scope,
     /// Median, 90th and 100th percentile over the replicas (paper 3.3.1).
     pub percentiles: [f64; 3],
     /// Value of each replica, in the order of [`ServiceWindow::replicas`]; absent ones are null.

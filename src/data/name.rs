@@ -41,9 +41,10 @@ impl RpcKey {
         }
     }
 
-    /// Whether the request enters the application here.
+    /// Whether the request enters the application here. A service may be called like the outside
+    /// world, but it invokes while it serves something.
     pub fn is_entry(&self) -> bool {
-        &*self.caller == USER
+        &*self.caller == USER && self.caller_op.is_empty()
     }
 }
 

@@ -34,6 +34,11 @@ impl History {
         frames.iter().cloned().collect()
     }
 
+    /// The newest frame.
+    pub fn newest(&self) -> Option<Arc<Frame>> {
+        self.frames.read().unwrap_or_else(PoisonError::into_inner).back().cloned()
+    }
+
     /// Frames that overlap `range`, oldest first.
     pub fn overlapping(&self, range: &Interval) -> Vec<Arc<Frame>> {
         let frames = self.frames.read().unwrap_or_else(PoisonError::into_inner);

@@ -66,11 +66,14 @@ impl Metrics {
         }
         for (item, reason) in [
             ("span", "late"),
-            ("span", "too_far_ahead"),
+            ("span", "intervals_full"),
             ("span", "duplicate"),
+            ("span", "trace_limit"),
             ("span", "evicted"),
             ("sample", "late"),
-            ("sample", "too_far_ahead"),
+            ("sample", "intervals_full"),
+            ("sample", "duplicate"),
+            ("sample", "not_finite"),
         ] {
             drop(m.dropped.get_or_create(&DropLabels { item, reason }));
         }

@@ -8,6 +8,7 @@
 mod config;
 mod features;
 mod history;
+mod intervals;
 mod metrics;
 mod pair;
 mod resources;

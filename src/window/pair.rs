@@ -36,11 +36,15 @@ pub(super) struct Pairing {
 pub(super) struct Memory {
     /// Services that send server halves: never virtual nodes.
     pub(super) instrumented: HashSet<Name>,
+    /// Operations that others of the application call: (service, operation).
+    called: HashSet<(Name, Name)>,
     /// Caller operation by (caller, callee, operation), for calls whose own enclosing server span
     /// has not arrived yet (a request still running when the interval closed).
     pub(super) callers: HashMap<(Name, Name, Name), Name>,
 }
 
+/// Spans between a call and the server span it belongs to, at most.
+const DEPTH_MAX: usize = 64;
 /// Entries of [`Memory`] before it starts over.
 const MEMORY_MAX: usize = 100_000;
 
@@ -51,6 +55,18 @@ impl Memory {
         }
         let at = (key.caller.clone(), key.callee.clone(), key.op.clone());
         self.callers.insert(at, key.caller_op.clone());
+    }
+
+    /// Notes that somebody of the application calls `op` of `service`.
+    fn call(&mut self, service: &Name, op: &Name) {
+        let at = (service.clone(), op.clone());
+        if !self.called.contains(&at) && self.called.len() < MEMORY_MAX {
+            self.called.insert(at);
+        }
+    }
+
+    fn is_called(&self, service: &Name, op: &Name) -> bool {
+        self.called.contains(&(service.clone(), op.clone()))
     }
 
     fn recall(&self, caller: &Name, callee: &Name, op: &Name) -> Name {
@@ -70,7 +86,7 @@ impl Memory {
 /// to the moment its last half ended, so halves of calls that ended later keep waiting.
 pub(super) fn pair(trace: &mut Trace, before_ms: i64, memory: &mut Memory) -> Pairing {
     let mut out = Pairing::default();
-    let mut placed = Vec::new();
+    let (mut placed, mut missed) = (Vec::new(), Vec::new());
     {
         let view = View::of(trace);
         for (i, waiting) in trace.spans.iter().enumerate() {
@@ -83,7 +99,12 @@ pub(super) fn pair(trace: &mut Trace, before_ms: i64, memory: &mut Memory) -> Pa
                     view.place_client(i, span, memory, &mut out, &mut placed);
                 }
                 Half::Server | Half::Consumer => {
-                    view.place_lone_server(i, span, &mut out, &mut placed);
+                    if !view.place_lone_server(i, span, memory, &mut out, &mut placed)
+                        && !waiting.missed
+                    {
+                        out.server_unmatched += 1;
+                        missed.push(i);
+                    }
                 }
                 Half::Internal => view.place_internal_root(i, span, &mut out, &mut placed),
             }
@@ -91,6 +112,9 @@ pub(super) fn pair(trace: &mut Trace, before_ms: i64, memory: &mut Memory) -> Pa
     }
     for i in placed {
         trace.spans[i].placed = true;
+    }
+    for i in missed {
+        trace.spans[i].missed = true;
     }
     out
 }
@@ -102,6 +126,10 @@ struct View<'a> {
     others: HashMap<u64, usize>,
     /// Server halves by the span that called them.
     callees: HashMap<u64, Vec<usize>>,
+    /// Server halves by service, for callers whose chain of parents is broken.
+    serving: HashMap<&'a Name, Vec<usize>>,
+    /// Services that call somebody in this trace.
+    calling: HashSet<&'a Name>,
 }
 
 impl<'a> View<'a> {
@@ -111,10 +139,15 @@ impl<'a> View<'a> {
             callers: HashMap::new(),
             others: HashMap::new(),
             callees: HashMap::new(),
+            serving: HashMap::new(),
+            calling: HashSet::new(),
         };
         for (i, w) in trace.spans.iter().enumerate() {
             match w.span.half {
-                Half::Client | Half::Producer => view.callers.insert(w.span.id, i),
+                Half::Client | Half::Producer => {
+                    view.calling.insert(&w.span.service);
+                    view.callers.insert(w.span.id, i)
+                }
                 _ => view.others.insert(w.span.id, i),
             };
         }
@@ -124,6 +157,7 @@ impl<'a> View<'a> {
                 let shared = view.callers.contains_key(&w.span.id);
                 let by = if shared { w.span.id } else { w.span.parent };
                 view.callees.entry(by).or_default().push(i);
+                view.serving.entry(&w.span.service).or_default().push(i);
             }
         }
         view
@@ -148,9 +182,14 @@ impl<'a> View<'a> {
         placed.push(i);
         let servers = self.callees.get(&client.id).map_or(&[][..], Vec::as_slice);
         for s in servers {
+            // Its caller came too late: it counts as a request from outside already.
+            if self.trace.spans[*s].placed {
+                continue;
+            }
             placed.push(*s);
             let server = self.span(*s);
             let key = self.key(client, &server.service, &server.op, memory);
+            memory.call(&server.service, &server.op);
             out.calls.push(paired(key, client, server));
         }
         if !servers.is_empty() {
@@ -171,16 +210,35 @@ impl<'a> View<'a> {
         out.calls.push(lone(key, kind, client));
     }
 
+    /// Places a server half whose client half is not to be waited for; false when it must wait for one
+    /// that is late.
     fn place_lone_server(
         &self,
         i: usize,
         server: &Span,
+        memory: &mut Memory,
         out: &mut Pairing,
         placed: &mut Vec<usize>,
-    ) {
-        if self.client_of(server).is_some() {
+    ) -> bool {
+        if let Some(c) = self.client_of(server) {
             // The client half places both, when it has ended.
-            return;
+            if self.trace.spans[c].placed {
+                // It ended, and was placed, before this half came: a callee that went on after its
+                // caller gave up, or a message that waited. Its own latency still counts.
+                placed.push(i);
+                let client = self.span(c);
+                let key = self.key(client, &server.service, &server.op, memory);
+                let is_message = client.half == Half::Producer || server.half == Half::Consumer;
+                let kind = if is_message { RpcKind::Messaging } else { RpcKind::ServerOnly };
+                out.calls.push(lone(key, kind, server));
+            }
+            return true;
+        }
+        let is_orphan = server.parent != 0 && !self.others.contains_key(&server.parent);
+        if is_orphan && memory.is_called(&server.service, &server.op) {
+            // Its caller is late or lost. Taken for a request from outside it would turn a service in
+            // the middle of the application into an entry; it waits, and is paired if the caller comes.
+            return false;
         }
         placed.push(i);
         let from = |caller: &Name, caller_op: &Name| RpcKey {
@@ -192,7 +250,7 @@ impl<'a> View<'a> {
         let (user, nothing): (Name, Name) = (USER.into(), Name::default());
         let key = match self.others.get(&server.parent).map(|p| self.span(*p)) {
             // A server span below a span of its own service is a detail of the same request.
-            Some(parent) if parent.service == server.service => return,
+            Some(parent) if parent.service == server.service => return true,
             // A caller that sends server spans but no client spans.
             Some(parent) => from(&parent.service, &self.enclosing_op(parent).unwrap_or_default()),
             None => {
@@ -203,6 +261,7 @@ impl<'a> View<'a> {
         let kind =
             if server.half == Half::Consumer { RpcKind::Messaging } else { RpcKind::ServerOnly };
         out.calls.push(lone(key, kind, server));
+        true
     }
 
     /// A request that begins inside a service (a timer, a queue worker) enters there.
@@ -213,8 +272,7 @@ impl<'a> View<'a> {
         out: &mut Pairing,
         placed: &mut Vec<usize>,
     ) {
-        let calls = || self.callers.values().any(|c| self.span(*c).service == span.service);
-        if span.parent == 0 && calls() {
+        if span.parent == 0 && self.calling.contains(&span.service) {
             placed.push(i);
             let key = RpcKey {
                 caller: USER.into(),
@@ -247,7 +305,7 @@ impl<'a> View<'a> {
     fn enclosing_op(&self, span: &Span) -> Option<Name> {
         let mut at = span;
         // Bounded: a forged trace may hold a cycle of parents.
-        for _ in 0..self.trace.spans.len() {
+        for _ in 0..DEPTH_MAX {
             if matches!(at.half, Half::Server | Half::Consumer) && at.service == span.service {
                 return Some(at.op.clone());
             }
@@ -257,16 +315,11 @@ impl<'a> View<'a> {
                 _ => break,
             }
         }
-        self.trace
-            .spans
+        let serving = self.serving.get(&span.service).map_or(&[][..], Vec::as_slice);
+        serving
             .iter()
-            .map(|w| &w.span)
-            .filter(|s| {
-                matches!(s.half, Half::Server | Half::Consumer)
-                    && s.service == span.service
-                    && s.start_ns <= span.start_ns
-                    && s.end_ns >= span.end_ns
-            })
+            .map(|i| self.span(*i))
+            .filter(|s| s.start_ns <= span.start_ns && s.end_ns >= span.end_ns)
             .max_by_key(|s| s.start_ns)
             .map(|s| s.op.clone())
     }
@@ -274,8 +327,11 @@ impl<'a> View<'a> {
 
 fn paired(key: RpcKey, client: &Span, server: &Span) -> Call {
     let is_message = client.half == Half::Producer || server.half == Half::Consumer;
-    let between = |from: u64, to: u64| to as i64 - from as i64;
-    let host = |s: &Span| if s.node.is_empty() { s.replica.clone() } else { s.node.clone() };
+    let between = |from: u64, to: u64| (to as i64).saturating_sub(from as i64);
+    let host = |s: &Span| {
+        let names = [&s.node, &s.replica, &s.service];
+        names.into_iter().find(|n| !n.is_empty()).unwrap_or(&s.service).clone()
+    };
     let raw = RawDelays {
         request_ns: between(client.start_ns, server.start_ns),
         response_ns: between(server.end_ns, client.end_ns),

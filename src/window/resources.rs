@@ -10,17 +10,6 @@ use crate::data::{FeatureSpec, FeatureWindow, Name, Replica, Scale, Series, Serv
 /// Nodes of replicas remembered from spans and series.
 const REPLICAS_MAX: usize = 100_000;
 
-/// What happened to a series that was offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// Its samples are counted.
-    Counted,
-    /// No feature takes it, or no label says whose it is.
-    Unbound,
-    /// Too many series are followed already.
-    Refused,
-}
-
 /// State of all series.
 #[derive(Debug)]
 pub(super) struct Resources {
@@ -31,8 +20,16 @@ pub(super) struct Resources {
     stale_ms: i64,
     series_max: usize,
     series: HashMap<Vec<(Name, Name)>, (Binding, SeriesState)>,
-    /// Host of a replica, as spans told it: (service, replica) -> node.
-    nodes: HashMap<(Name, Name), Name>,
+    /// Where each replica runs: (service, replica) -> place.
+    places: HashMap<(Name, Name), Place>,
+}
+
+/// Where a replica runs, as spans or series say.
+#[derive(Debug)]
+struct Place {
+    node: Name,
+    /// Newest event time at which somebody said so.
+    seen_ms: i64,
 }
 
 /// Values of one feature at one target: (sum of values, sum of divisors).
@@ -48,43 +45,41 @@ impl Resources {
             stale_ms: ms(config.stale_after),
             series_max: config.series_max,
             series: HashMap::new(),
-            nodes: HashMap::new(),
+            places: HashMap::new(),
         }
     }
 
-    /// Takes the samples of one series, and says whom they describe.
-    pub(super) fn push(&mut self, series: &Series) -> (Taken, Option<Name>) {
+    /// The state of a series.
+    ///
+    /// # Errors
+    /// Why it is not followed: no feature takes it, no label says whose it is, or too many are followed
+    /// already.
+    pub(super) fn follow(&mut self, series: &Series) -> Result<&mut SeriesState, &'static str> {
         if !self.series.contains_key(&series.labels) {
             if self.series.len() >= self.series_max {
-                return (Taken::Refused, None);
+                return Err("limit");
             }
-            let Some(binding) = self.binder.bind(series) else { return (Taken::Unbound, None) };
-            let state = SeriesState::new(binding.kind, self.interval_ms);
+            let binding = self.binder.bind(series).ok_or("unbound")?;
+            let state = SeriesState::new(binding.kind, self.interval_ms, self.stale_ms);
             self.series.insert(series.labels.clone(), (binding, state));
         }
-        let Some((binding, state)) = self.series.get_mut(&series.labels) else {
-            return (Taken::Unbound, None);
-        };
-        for sample in &series.samples {
-            state.push(*sample, self.stale_ms);
-        }
-        let sender = match &binding.target {
-            Target::Replica { service, .. } | Target::Service(service) => service,
-            Target::Node(node) => node,
-        };
-        (Taken::Counted, Some(sender.clone()))
+        self.series.get_mut(&series.labels).map(|(_, state)| state).ok_or("unbound")
     }
 
-    /// A span said where a replica runs.
-    pub(super) fn locate(&mut self, service: &Name, replica: &Name, node: &Name) {
+    /// Somebody said at `t_ms` where a replica runs.
+    pub(super) fn locate(&mut self, service: &Name, replica: &Name, node: &Name, t_ms: i64) {
         if node.is_empty() {
             return;
         }
-        // Pods come and go; whoever is alive says again where it is.
-        if self.nodes.len() >= REPLICAS_MAX {
-            self.nodes.clear();
+        if let Some(place) = self.places.get_mut(&(service.clone(), replica.clone())) {
+            place.seen_ms = place.seen_ms.max(t_ms);
+            if place.node != *node {
+                place.node = node.clone();
+            }
+        } else if self.places.len() < REPLICAS_MAX {
+            let place = Place { node: node.clone(), seen_ms: t_ms };
+            self.places.insert((service.clone(), replica.clone()), place);
         }
-        self.nodes.insert((service.clone(), replica.clone()), node.clone());
     }
 
     /// Series followed.
@@ -96,13 +91,11 @@ impl Resources {
     pub(super) fn close(&mut self, start_ms: i64) -> Vec<ServiceWindow> {
         let mut table: HashMap<Target, Vec<Parts>> = HashMap::new();
         let width = self.features.len();
+        let mut located = Vec::new();
         for (binding, state) in self.series.values_mut() {
-            let Some(value) = state.close(start_ms, self.stale_ms) else { continue };
-            if let (Target::Replica { service, replica }, false) =
-                (&binding.target, binding.node.is_empty())
-            {
-                let at = (service.clone(), replica.clone());
-                self.nodes.entry(at).or_insert_with(|| binding.node.clone());
+            let Some(value) = state.close(start_ms) else { continue };
+            if let Target::Replica { service, replica } = &binding.target {
+                located.push((service.clone(), replica.clone(), binding.node.clone()));
             }
             let row =
                 table.entry(binding.target.clone()).or_insert_with(|| vec![(None, None); width]);
@@ -115,7 +108,18 @@ impl Resources {
             }
         }
         let stale_ms = self.stale_ms;
-        self.series.retain(|_, (_, state)| !state.is_idle(start_ms, stale_ms));
+        // Spans name the host as operators do; the host part of `instance` is only an address.
+        for (service, replica, node) in located {
+            let at = (service, replica);
+            if let Some(place) = self.places.get_mut(&at) {
+                place.seen_ms = place.seen_ms.max(start_ms);
+            } else {
+                self.locate(&at.0, &at.1, &node, start_ms);
+            }
+        }
+        // Pods come and go, and a rollout must not leave its dead behind.
+        self.places.retain(|_, place| place.seen_ms >= start_ms - stale_ms);
+        self.series.retain(|_, (_, state)| !state.is_idle(start_ms));
         self.assemble(table)
     }
 
@@ -125,8 +129,8 @@ impl Resources {
         for (target, row) in table.drain() {
             match target {
                 Target::Replica { service, replica } => {
-                    let known = self.nodes.get(&(service.clone(), replica.clone()));
-                    let node = known.cloned().unwrap_or_default();
+                    let known = self.places.get(&(service.clone(), replica.clone()));
+                    let node = known.map(|p| p.node.clone()).unwrap_or_default();
                     services.entry(service).or_default().insert(replica, (node, row));
                 }
                 other => {
@@ -155,7 +159,7 @@ impl Resources {
         rest: &HashMap<Target, Vec<Parts>>,
     ) {
         let measured: BTreeSet<Name> = services.keys().cloned().collect();
-        for ((service, replica), node) in &self.nodes {
+        for ((service, replica), Place { node, .. }) in &self.places {
             if !measured.contains(service) && rest.contains_key(&Target::Node(node.clone())) {
                 let empty = vec![(None, None); self.features.len()];
                 let replicas = services.entry(service.clone()).or_default();
@@ -188,6 +192,7 @@ impl Resources {
                     role: spec.resource,
                     signal: spec.signal,
                     scale: spec.scale,
+                    scope: spec.scope,
                     percentiles,
                     by_replica,
                 });
@@ -231,11 +236,15 @@ mod tests {
     use super::*;
     use crate::data::Sample;
 
-    fn feed(r: &mut Resources, labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Taken {
+    fn feed(
+        r: &mut Resources,
+        labels: &[(&str, &str)],
+        samples: &[(i64, f64)],
+    ) -> Result<(), &'static str> {
         let labels = labels.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-        let samples =
-            samples.iter().map(|(time_ms, value)| Sample { time_ms: *time_ms, value: *value });
-        r.push(&Series { labels, samples: samples.collect() }).0
+        let state = r.follow(&Series { labels, samples: vec![] })?;
+        let sample = |(time_ms, value): &(i64, f64)| Sample { time_ms: *time_ms, value: *value };
+        samples.iter().map(sample).try_for_each(|s| state.push(s))
     }
 
     fn feature<'a>(windows: &'a [ServiceWindow], service: &str, name: &str) -> &'a FeatureWindow {
@@ -257,7 +266,7 @@ mod tests {
                     ("instance", "n1:1"),
                     ("pod", pod),
                 ];
-                assert_eq!(feed(&mut r, &labels, &[(0, 0.0), (30_000, end)]), Taken::Counted);
+                assert_eq!(feed(&mut r, &labels, &[(0, 0.0), (30_000, end)]), Ok(()));
             }
         }
         let windows = r.close(0);
@@ -269,21 +278,39 @@ mod tests {
     #[test]
     fn node_metrics_reach_every_replica_on_the_node() {
         let mut r = Resources::new(&Config::default());
-        r.locate(&"cart".into(), &"cart-0".into(), &"n1".into());
+        r.locate(&"cart".into(), &"cart-0".into(), &"n1".into(), 0);
         let pressure =
             [("__name__", "node_pressure_cpu_waiting_seconds_total"), ("instance", "n1:9100")];
-        feed(&mut r, &pressure, &[(0, 0.0), (30_000, 6.0)]);
+        feed(&mut r, &pressure, &[(0, 0.0), (30_000, 6.0)]).unwrap();
         assert_eq!(feature(&r.close(0), "cart", "node_cpu_pressure").by_replica, [Some(0.2)]);
+    }
+
+    #[test]
+    fn a_replica_that_is_gone_is_forgotten_and_one_that_moved_is_found() {
+        let mut r = Resources::new(&Config::default());
+        let pressure = [("__name__", "node_cpu_seconds_total"), ("mode", "user")];
+        let on = |node| [pressure[0], ("instance", node), pressure[1]];
+        let (service, hour) = (Name::from("cart"), 3_600_000);
+        for (t, replica, node) in
+            [(0, "cart-a", "n1"), (hour, "cart-b", "n1"), (hour, "cart-b", "n2")]
+        {
+            r.locate(&service, &replica.into(), &node.into(), t);
+        }
+        for node in ["n1", "n2"] {
+            feed(&mut r, &on(node), &[(hour, 0.0), (hour + 30_000, 15.0)]).unwrap();
+        }
+        let windows = r.close(hour);
+        assert_eq!(windows[0].replicas, [Replica { name: "cart-b".into(), node: "n2".into() }]);
     }
 
     #[test]
     fn beyond_the_limit_new_series_are_refused_and_room_returns_when_old_ones_end() {
         let mut r = Resources::new(&Config { series_max: 1, ..Config::default() });
         let own = |job| [("__name__", "process_resident_memory_bytes"), ("job", job)];
-        assert_eq!(feed(&mut r, &own("a"), &[(0, 1.0)]), Taken::Counted);
-        assert_eq!(feed(&mut r, &own("b"), &[(0, 1.0)]), Taken::Refused);
+        assert_eq!(feed(&mut r, &own("a"), &[(0, 1.0)]), Ok(()));
+        assert_eq!(feed(&mut r, &own("b"), &[(0, 1.0)]), Err("limit"));
         r.close(0);
         r.close(600_000);
-        assert_eq!(feed(&mut r, &own("b"), &[(600_000, 1.0)]), Taken::Counted);
+        assert_eq!(feed(&mut r, &own("b"), &[(600_000, 1.0)]), Ok(()));
     }
 }

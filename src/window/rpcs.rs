@@ -1,6 +1,6 @@
 //! RPCs of one open interval: counts and latency sketches, bounded in number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::pair::Call;
 use super::sketch::Sketch;
@@ -22,7 +22,7 @@ struct Sketches {
 pub(super) struct Rpcs {
     by_key: BTreeMap<RpcKey, Sketches>,
     /// Operations seen by callee.
-    operations: HashMap<Name, Vec<Name>>,
+    operations: HashMap<Name, HashSet<Name>>,
     /// Calls that went to the overflow RPC or operation.
     pub(super) overflowed: u64,
 }
@@ -54,19 +54,26 @@ impl Rpcs {
     }
 
     fn bounded(&mut self, mut key: RpcKey, rpcs_max: usize, ops_max: usize) -> RpcKey {
-        let known = self.operations.entry(key.callee.clone()).or_default();
-        if !known.contains(&key.op) {
-            if known.len() < ops_max {
-                known.push(key.op.clone());
-            } else {
-                key.op = OVERFLOW.into();
-            }
-        }
+        key.op = self.operation(&key.callee, key.op, ops_max);
+        // The same operations as where the caller is the callee, so that the two join.
+        key.caller_op = self.operation(&key.caller, key.caller_op, ops_max);
         if self.by_key.len() >= rpcs_max && !self.by_key.contains_key(&key) {
             key = RpcKey::new(OVERFLOW, "", OVERFLOW, OVERFLOW);
         }
         self.overflowed += u64::from(&*key.op == OVERFLOW);
         key
+    }
+
+    fn operation(&mut self, service: &Name, op: Name, ops_max: usize) -> Name {
+        let known = self.operations.entry(service.clone()).or_default();
+        if op.is_empty() || known.contains(&op) {
+            return op;
+        }
+        if known.len() >= ops_max {
+            return OVERFLOW.into();
+        }
+        known.insert(op.clone());
+        op
     }
 
     /// The windows, sorted by key.

@@ -20,6 +20,7 @@ struct Cell {
 pub(super) struct SeriesState {
     kind: MetricKind,
     interval_ms: i64,
+    stale_ms: i64,
     last: Option<Sample>,
     /// Value of the newest interval that had one: carried forward while the series is alive.
     carried: Option<f64>,
@@ -28,29 +29,42 @@ pub(super) struct SeriesState {
 }
 
 impl SeriesState {
-    pub(super) fn new(kind: MetricKind, interval_ms: i64) -> Self {
-        Self { kind, interval_ms, last: None, carried: None, cells: Vec::new(), ended: false }
+    /// A series that counts as gone when nothing comes for `stale_ms`.
+    pub(super) fn new(kind: MetricKind, interval_ms: i64, stale_ms: i64) -> Self {
+        Self {
+            kind,
+            interval_ms,
+            stale_ms,
+            last: None,
+            carried: None,
+            cells: Vec::new(),
+            ended: false,
+        }
     }
 
-    /// Takes a sample. Samples before the newest one are repeats or come too late: ignored.
-    pub(super) fn push(&mut self, sample: Sample, stale_ms: i64) {
+    /// Takes a sample.
+    ///
+    /// # Errors
+    /// Why it does not count. Samples before the newest one are repeats or come too late.
+    pub(super) fn push(&mut self, sample: Sample) -> Result<(), &'static str> {
         if self.last.is_some_and(|last| sample.time_ms <= last.time_ms) {
-            return;
+            return Err("duplicate");
         }
         if sample.is_stale_marker() {
             (self.last, self.ended) = (None, true);
-            return;
+            return Ok(());
         }
         // Other NaNs and infinities are data to Prometheus, but no measure of a resource.
         if !sample.value.is_finite() {
-            return;
+            return Err("not_finite");
         }
         self.ended = false;
         match self.kind {
             MetricKind::Gauge => self.add(self.start_of(sample.time_ms), sample.value, 1.0),
-            MetricKind::Counter => self.grow(sample, stale_ms),
+            MetricKind::Counter => self.grow(sample),
         }
         self.last = Some(sample);
+        Ok(())
     }
 
     fn start_of(&self, time_ms: i64) -> i64 {
@@ -58,10 +72,10 @@ impl SeriesState {
     }
 
     /// Spreads a counter's growth since the last sample evenly over the time between.
-    fn grow(&mut self, sample: Sample, stale_ms: i64) {
+    fn grow(&mut self, sample: Sample) {
         let Some(last) = self.last else { return };
         let (from, to) = (last.time_ms, sample.time_ms);
-        if to - from > stale_ms {
+        if to.saturating_sub(from) > self.stale_ms {
             return;
         }
         // A smaller value means the counter began again at zero.
@@ -91,21 +105,21 @@ impl SeriesState {
 
     /// The value in the interval that starts at `start_ms`, which is being closed: rate per second
     /// or mean, or the last known one while the series lives. Intervals must be closed in order.
-    pub(super) fn close(&mut self, start_ms: i64, stale_ms: i64) -> Option<f64> {
+    pub(super) fn close(&mut self, start_ms: i64) -> Option<f64> {
         let cell = self.cells.iter().find(|c| c.start_ms == start_ms && c.weight > 0.0).copied();
         self.cells.retain(|c| c.start_ms > start_ms);
         if let Some(cell) = cell {
-            self.carried = Some(cell.sum / cell.weight);
-        } else if self.ended || self.is_idle(start_ms, stale_ms) {
+            self.carried = Some(cell.sum / cell.weight).filter(|v| v.is_finite());
+        } else if self.ended || self.is_idle(start_ms) {
             self.carried = None;
         }
         self.carried
     }
 
-    /// Whether nothing came for `stale_ms` before `now_ms`.
-    pub(super) fn is_idle(&self, now_ms: i64, stale_ms: i64) -> bool {
+    /// Whether the series was silent for too long before `now_ms`.
+    pub(super) fn is_idle(&self, now_ms: i64) -> bool {
         self.cells.is_empty()
-            && self.last.is_none_or(|last| last.time_ms < now_ms.saturating_sub(stale_ms))
+            && self.last.is_none_or(|last| last.time_ms < now_ms.saturating_sub(self.stale_ms))
     }
 }
 
@@ -117,9 +131,10 @@ mod tests {
     const STALE: i64 = 300_000;
 
     fn fed(kind: MetricKind, samples: &[(i64, f64)]) -> SeriesState {
-        let mut state = SeriesState::new(kind, 30_000);
+        let mut state = SeriesState::new(kind, 30_000, STALE);
         for (time_ms, value) in samples {
-            state.push(Sample { time_ms: *time_ms, value: *value }, STALE);
+            // Repeats are refused; what counts is what comes out.
+            state.push(Sample { time_ms: *time_ms, value: *value }).ok();
         }
         state
     }
@@ -128,34 +143,34 @@ mod tests {
     fn a_counter_becomes_a_rate_and_survives_a_reset() {
         let mut s = fed(MetricKind::Counter, &[(0, 100.0), (15_000, 130.0), (30_000, 30.0)]);
         // 30 in the first half, then a restart from zero to 30 in the second.
-        assert_eq!(s.close(0, STALE), Some(2.0));
+        assert_eq!(s.close(0), Some(2.0));
     }
 
     #[test]
     fn a_scrape_slower_than_the_interval_covers_every_interval() {
         let mut s = fed(MetricKind::Counter, &[(10_000, 0.0), (70_000, 60.0)]);
         for start in [0, 30_000, 60_000] {
-            assert_eq!(s.close(start, STALE), Some(1.0), "interval at {start}");
+            assert_eq!(s.close(start), Some(1.0), "interval at {start}");
         }
     }
 
     #[test]
     fn a_gauge_is_its_mean_and_is_carried_forward_until_stale() {
         let mut s = fed(MetricKind::Gauge, &[(1_000, 2.0), (16_000, 4.0)]);
-        assert_eq!(s.close(0, STALE), Some(3.0));
-        assert_eq!(s.close(300_000, STALE), Some(3.0));
-        assert_eq!(s.close(330_000, STALE), None);
+        assert_eq!(s.close(0), Some(3.0));
+        assert_eq!(s.close(300_000), Some(3.0));
+        assert_eq!(s.close(330_000), None);
     }
 
     #[test]
     fn a_stale_marker_ends_the_series_at_once() {
         let end = f64::from_bits(STALE_NAN_BITS);
         let mut s = fed(MetricKind::Gauge, &[(1_000, 2.0), (31_000, end)]);
-        assert_eq!(s.close(0, STALE), Some(2.0));
-        assert_eq!(s.close(30_000, STALE), None);
+        assert_eq!(s.close(0), Some(2.0));
+        assert_eq!(s.close(30_000), None);
         let mut s =
             fed(MetricKind::Counter, &[(0, 9.0), (15_000, end), (20_000, 5.0), (30_000, 15.0)]);
-        assert_eq!(s.close(0, STALE), Some(1.0));
+        assert_eq!(s.close(0), Some(1.0));
     }
 
     #[test]
@@ -163,7 +178,7 @@ mod tests {
         let once = [(0, 0.0), (15_000, 15.0), (30_000, 30.0)];
         let twice = [(0, 0.0), (15_000, 15.0), (15_000, 15.0), (0, 0.0), (30_000, 30.0)];
         for samples in [&once[..], &twice[..]] {
-            assert_eq!(fed(MetricKind::Counter, samples).close(0, STALE), Some(1.0));
+            assert_eq!(fed(MetricKind::Counter, samples).close(0), Some(1.0));
         }
     }
 }

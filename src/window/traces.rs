@@ -22,6 +22,8 @@ pub(super) struct Trace {
 pub(super) struct Waiting {
     pub(super) span: Span,
     pub(super) placed: bool,
+    /// Whether it was counted as a half without its other half.
+    pub(super) missed: bool,
 }
 
 impl Waiting {
@@ -38,7 +40,12 @@ pub(super) enum Added {
     Waits,
     /// The same span is there already: senders deliver at least once.
     Duplicate,
+    /// The trace is too long to be one request.
+    Refused,
 }
+
+/// Spans of one trace. A trace id that never changes must not cost quadratic time.
+const SPANS_MAX: usize = 10_000;
 
 /// All waiting traces.
 #[derive(Debug)]
@@ -61,11 +68,14 @@ impl Traces {
             arrival.push_back(span.trace);
             Trace::default()
         });
+        if trace.spans.len() >= SPANS_MAX {
+            return Added::Refused;
+        }
         if !trace.seen.insert((span.id, span.half)) {
             return Added::Duplicate;
         }
         trace.newest_end_ms = trace.newest_end_ms.max(EventTime::from_nanos(span.end_ns).0);
-        trace.spans.push(Waiting { span, placed: false });
+        trace.spans.push(Waiting { span, placed: false, missed: false });
         self.waiting += 1;
         Added::Waits
     }

@@ -1,17 +1,18 @@
 //! Telemetry in, one [`Frame`] per interval out. Pure: time comes in with the data.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::config::Config;
+use super::intervals::Intervals;
 use super::metrics::{HalfLabels, Metrics, ReasonLabels};
 use super::pair::{Memory, Pairing, pair};
-use super::resources::{Resources, Taken};
+use super::resources::Resources;
 use super::rpcs::Rpcs;
 use super::skew::Skews;
 use super::traces::{Added, Traces};
 use super::watermark::Watermark;
-use crate::data::{EventTime, Frame, Half, Interval, Series, Span};
+use crate::data::{EventTime, Frame, Half, Interval, Name, Series, Span};
 
 /// How far the windows have come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,17 +31,16 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Windower {
     config: Config,
-    interval_ms: i64,
+    intervals: Intervals,
     watermark: Watermark,
     traces: Traces,
     memory: Memory,
     skews: Skews,
     resources: Resources,
-    /// Traces with spans that ended in an open interval, by the interval's start.
-    open: BTreeMap<i64, HashSet<u128>>,
-    horizon: Option<i64>,
     closed: u64,
     metrics: Metrics,
+    /// Votes for the time in samples: all of it is the scraper's, whoever they describe.
+    scraper: Name,
 }
 
 impl Windower {
@@ -48,24 +48,23 @@ impl Windower {
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
         Self {
-            interval_ms: ms(config.interval).max(1),
+            intervals: Intervals::new(ms(config.interval), config.open_intervals_max),
             watermark: Watermark::new(ms(config.lateness)),
             traces: Traces::new(config.spans_waiting_max),
             memory: Memory::default(),
             skews: Skews::default(),
             resources: Resources::new(config),
-            open: BTreeMap::new(),
-            horizon: None,
             closed: 0,
             config: config.clone(),
             metrics,
+            scraper: "remote_write".into(),
         }
     }
 
     /// Nothing before `horizon` is taken any more: frames up to there are closed already.
     #[must_use]
     pub fn resume_at(mut self, horizon: EventTime) -> Self {
-        self.horizon = Some(horizon.0);
+        self.intervals.resume_at(horizon);
         self
     }
 
@@ -73,18 +72,28 @@ impl Windower {
     pub fn push_spans(&mut self, spans: Vec<Span>, now: Duration) {
         for span in spans {
             let end = EventTime::from_nanos(span.end_ns);
-            let Some(start) = self.admit(end, "span") else { continue };
-            self.watermark.observe(&span.service, end.0, now);
+            // Clocks vote, not services: everything on one host is as fast or slow as its clock.
+            let voter = [&span.node, &span.replica, &span.service];
+            let voter = voter.into_iter().find(|n| !n.is_empty()).unwrap_or(&span.service);
+            self.watermark.observe(voter, end.0, now);
+            let start = match self.intervals.admit(end) {
+                Ok(start) => start,
+                Err(reason) => {
+                    self.metrics.drop_items("span", reason, 1);
+                    continue;
+                }
+            };
             if matches!(span.half, Half::Server | Half::Consumer) {
                 self.memory.instrument(&span.service);
             }
-            self.resources.locate(&span.service, &span.replica, &span.node);
+            self.resources.locate(&span.service, &span.replica, &span.node, end.0);
             let trace = span.trace;
             match self.traces.add(span) {
                 Added::Waits => {
-                    self.open.entry(start).or_default().insert(trace);
+                    self.intervals.open(start).insert(trace);
                 }
                 Added::Duplicate => self.metrics.drop_items("span", "duplicate", 1),
+                Added::Refused => self.metrics.drop_items("span", "trace_limit", 1),
             }
         }
         self.metrics.drop_items("span", "evicted", self.traces.evict());
@@ -94,60 +103,41 @@ impl Windower {
     /// Takes series; `now` as in [`Windower::push_spans`].
     pub fn push_series(&mut self, series: &[Series], now: Duration) {
         for one in series {
-            let (taken, sender) = self.resources.push(one);
-            let reason = match taken {
-                Taken::Counted => None,
-                Taken::Unbound => Some("unbound"),
-                Taken::Refused => Some("limit"),
+            let state = match self.resources.follow(one) {
+                Ok(state) => state,
+                Err(reason) => {
+                    self.metrics.series_dropped.get_or_create(&ReasonLabels { reason }).inc();
+                    continue;
+                }
             };
-            if let Some(reason) = reason {
-                self.metrics.series_dropped.get_or_create(&ReasonLabels { reason }).inc();
-            }
-            let Some(sender) = sender else { continue };
             for sample in &one.samples {
-                if let Some(start) = self.admit(EventTime(sample.time_ms), "sample") {
-                    self.watermark.observe(&sender, sample.time_ms, now);
-                    self.open.entry(start).or_default();
+                self.watermark.observe(&self.scraper, sample.time_ms, now);
+                let taken = self.intervals.admit(EventTime(sample.time_ms)).and_then(|start| {
+                    self.intervals.open(start);
+                    state.push(*sample)
+                });
+                if let Err(reason) = taken {
+                    self.metrics.drop_items("sample", reason, 1);
                 }
             }
         }
         self.metrics.series.set(self.resources.len() as i64);
     }
 
-    /// Start of the interval of `t`, if that is open or may be opened.
-    fn admit(&self, t: EventTime, item: &'static str) -> Option<i64> {
-        let start = Interval::containing(t, self.interval_ms).start.0;
-        if self.horizon.is_some_and(|h| start < h) {
-            self.metrics.drop_items(item, "late", 1);
-            return None;
-        }
-        let is_full = self.open.len() >= self.config.open_intervals_max;
-        if is_full && self.open.last_key_value().is_some_and(|(last, _)| start > *last) {
-            self.metrics.drop_items(item, "too_far_ahead", 1);
-            return None;
-        }
-        Some(start)
-    }
-
     /// Closes every interval the watermark has passed, oldest first.
     pub fn close(&mut self, now: Duration) -> Vec<Frame> {
         let Some(watermark) = self.watermark.advance(now) else { return Vec::new() };
         let mut frames = Vec::new();
-        while let Some((start, _)) = self.open.first_key_value() {
-            let start = *start;
-            if start + self.interval_ms > watermark {
-                break;
-            }
-            let traces = self.open.remove(&start).unwrap_or_default();
+        while let Some((start, traces)) = self.intervals.close_before(watermark) {
             frames.push(self.close_interval(start, &traces));
         }
-        self.metrics.open_intervals.set(self.open.len() as i64);
+        self.metrics.open_intervals.set(self.intervals.len() as i64);
         self.metrics.watermark_seconds.set(watermark / 1000);
         frames
     }
 
     fn close_interval(&mut self, start: i64, traces: &HashSet<u128>) -> Frame {
-        let end = start + self.interval_ms;
+        let end = start + self.intervals.length_ms();
         // In a fixed order, so that the same telemetry always gives the same frame.
         let mut ids: Vec<u128> = traces.iter().copied().collect();
         ids.sort_unstable();
@@ -171,7 +161,6 @@ impl Windower {
         self.metrics.rpcs_overflowed.inc_by(rpcs.overflowed);
         let lateness = i64::try_from(self.config.lateness.as_millis()).unwrap_or(i64::MAX);
         self.traces.forget(end.saturating_sub(lateness));
-        self.horizon = Some(end);
         self.closed += 1;
         self.metrics.frames.inc();
         Frame {
@@ -203,8 +192,8 @@ impl Windower {
     pub fn progress(&self) -> Progress {
         Progress {
             watermark: self.watermark.current().map(EventTime),
-            horizon: self.horizon.map(EventTime),
-            open: self.open.len(),
+            horizon: self.intervals.horizon(),
+            open: self.intervals.len(),
             closed: self.closed,
         }
     }

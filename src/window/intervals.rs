@@ -1,0 +1,92 @@
+//! Which intervals are open, and what may still go into them.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::data::{EventTime, Interval};
+
+/// The open intervals.
+#[derive(Debug)]
+pub(super) struct Intervals {
+    length_ms: i64,
+    max: usize,
+    /// Traces with spans that ended in an open interval, by the interval's start.
+    open: BTreeMap<i64, HashSet<u128>>,
+    horizon: Option<i64>,
+}
+
+impl Intervals {
+    /// Nothing is open. At most `max` intervals of `length_ms` will be at a time.
+    pub(super) fn new(length_ms: i64, max: usize) -> Self {
+        Self { length_ms: length_ms.max(1), max, open: BTreeMap::new(), horizon: None }
+    }
+
+    /// Everything before `horizon` is closed already.
+    pub(super) fn resume_at(&mut self, horizon: EventTime) {
+        self.horizon = Some(horizon.0);
+    }
+
+    /// Length of an interval, milliseconds.
+    pub(super) fn length_ms(&self) -> i64 {
+        self.length_ms
+    }
+
+    /// Start of the interval of `t`, if that is open or may be opened; else why not.
+    pub(super) fn admit(&self, t: EventTime) -> Result<i64, &'static str> {
+        let start = Interval::containing(t, self.length_ms).start.0;
+        if self.horizon.is_some_and(|h| start < h) {
+            return Err("late");
+        }
+        if self.open.len() >= self.max && !self.open.contains_key(&start) {
+            return Err("intervals_full");
+        }
+        Ok(start)
+    }
+
+    /// Opens the interval that starts at `start`.
+    pub(super) fn open(&mut self, start: i64) -> &mut HashSet<u128> {
+        self.open.entry(start).or_default()
+    }
+
+    /// Closes the oldest interval that ends at or before `watermark`: its start and its traces.
+    pub(super) fn close_before(&mut self, watermark: i64) -> Option<(i64, HashSet<u128>)> {
+        let first = self.open.first_entry()?;
+        let start = *first.key();
+        if start + self.length_ms > watermark {
+            return None;
+        }
+        self.horizon = Some(start + self.length_ms);
+        Some((start, first.remove()))
+    }
+
+    /// Data before this moment comes too late.
+    pub(super) fn horizon(&self) -> Option<EventTime> {
+        self.horizon.map(EventTime)
+    }
+
+    /// Open intervals.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closed_intervals_stay_closed_and_gaps_count_against_the_limit() {
+        let mut intervals = Intervals::new(1000, 2);
+        for t in [5_000, 9_000] {
+            let start = intervals.admit(EventTime(t)).unwrap();
+            intervals.open(start).insert(1);
+        }
+        // Neither after the newest nor between the two; into an open one always.
+        assert_eq!(intervals.admit(EventTime(20_000)), Err("intervals_full"));
+        assert_eq!(intervals.admit(EventTime(7_000)), Err("intervals_full"));
+        assert_eq!(intervals.admit(EventTime(9_999)), Ok(9_000));
+        assert_eq!(intervals.close_before(5_999), None);
+        assert_eq!(intervals.close_before(6_000), Some((5_000, HashSet::from([1]))));
+        assert_eq!(intervals.admit(EventTime(5_500)), Err("late"));
+        assert_eq!(intervals.admit(EventTime(20_000)), Ok(20_000));
+    }
+}
