@@ -53,7 +53,9 @@ pub fn cbn_dot(net: &CausalNet) -> String {
             _ if v.is_latent() => "lightgrey",
             _ => "lightblue",
         };
-        let label = format!("{}\\n{}", v.symbol(), subject(net, v)).replace('"', "'");
+        let label = format!("{}\\n{}", v.symbol(), subject(net, v).replace('\\', "\\\\"));
+        // A quote or a backslash would end the label, or keep it from ending.
+        let label = label.replace('"', "'").replace('\n', " ");
         line(format!("  {} [label=\"{label}\", fillcolor={colour}];", id(v)));
         for cause in net.causes(v) {
             line(format!("  {} -> {};", id(cause), id(v)));

@@ -1,5 +1,6 @@
 //! The RPC graph, learnt from frames; edges that are no longer used age out.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -69,13 +70,12 @@ impl RpcGraph {
                     edge.kind = RpcKind::Paired;
                 }
             }
+            // Names made of ids are new in every frame: without this they would pile up.
+            if edges.len() > CROWDED * config.rpcs_max {
+                keep_busiest(&mut edges, config.rpcs_max);
+            }
         }
-        if edges.len() > config.rpcs_max {
-            let mut counts: Vec<u64> = edges.values().map(|e| e.count).collect();
-            counts.sort_unstable_by(|a, b| b.cmp(a));
-            let least = counts[config.rpcs_max - 1];
-            edges.retain(|_, e| e.count >= least);
-        }
+        keep_busiest(&mut edges, config.rpcs_max);
         Self { edges }
     }
 
@@ -88,6 +88,22 @@ impl RpcGraph {
     /// The edges, sorted by key.
     pub fn edges(&self) -> &BTreeMap<RpcKey, Edge> {
         &self.edges
+    }
+}
+
+/// Times `rpcs_max` from which RPCs are dropped while learning still goes on.
+const CROWDED: usize = 4;
+
+/// Drops all but the `max` busiest RPCs; among equals, those seen last stay.
+fn keep_busiest(edges: &mut BTreeMap<RpcKey, Edge>, max: usize) {
+    if edges.len() <= max {
+        return;
+    }
+    let rank = |(k, e): (&RpcKey, &Edge)| (Reverse(e.count), Reverse(e.last_seen), k.clone());
+    let mut ranks: Vec<_> = edges.iter().map(rank).collect();
+    ranks.sort_unstable();
+    for (.., key) in ranks.drain(max..) {
+        edges.remove(&key);
     }
 }
 
@@ -136,6 +152,13 @@ mod tests {
     #[test]
     fn beyond_the_limit_the_busiest_rpcs_stay() {
         let frames = [frame(0, &[("a", "b", 5), ("a", "c", 1), ("a", "d", 9)])];
+        let graph = RpcGraph::learn(frames.iter(), &Config { forget_after: 9, rpcs_max: 2 });
+        assert_eq!(names(&graph), ["a>b", "a>d"]);
+    }
+
+    #[test]
+    fn equally_busy_rpcs_meet_the_limit_too() {
+        let frames = [frame(0, &[("a", "b", 1), ("a", "c", 1)]), frame(1, &[("a", "d", 1)])];
         let graph = RpcGraph::learn(frames.iter(), &Config { forget_after: 9, rpcs_max: 2 });
         assert_eq!(names(&graph), ["a>b", "a>d"]);
     }

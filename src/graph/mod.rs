@@ -7,6 +7,8 @@ mod export;
 mod learn;
 mod mechanism;
 mod net;
+#[cfg(test)]
+mod tests;
 mod variable;
 
 pub use export::{cbn_dot, cbn_json, rpc_graph_json};

@@ -272,13 +272,20 @@ fn condense(called: &[&[usize]]) -> Condensed {
     let n = called.len();
     let (mut order, mut children, mut metanodes) = (Vec::new(), vec![vec![]; n], vec![None; n]);
     let mut cycles = 0;
+    // The members of each cycle: whoever calls one of them waits for all of them (paper 7.1: a metanode
+    // shares the incoming and the outgoing edges of its members).
+    let mut cycle_of: Vec<Vec<usize>> = (0..n).map(|i| vec![i]).collect();
     for members in components(called) {
         let is_cycle = members.len() > 1 || called[members[0]].contains(&members[0]);
         let shared: BTreeSet<usize> = members
             .iter()
-            .flat_map(|i| called[*i].iter().copied())
+            .flat_map(|i| called[*i].iter())
             .filter(|k| !members.contains(k))
+            .flat_map(|k| cycle_of[*k].iter().copied())
             .collect();
+        for i in &members {
+            cycle_of[*i].clone_from(&members);
+        }
         for i in &members {
             children[*i] = shared.iter().copied().collect();
             metanodes[*i] = is_cycle.then_some(cycles);

@@ -1,0 +1,7 @@
+mod cycles;
+mod drawing;
+mod figures;
+mod kinds;
+mod order;
+mod rules;
+mod support;
