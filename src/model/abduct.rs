@@ -116,7 +116,17 @@ impl Evaluator {
     /// Server latency of RPC `i` with its children as observed.
     pub fn predict_server(&self, i: usize, observed: &Observed, tiers: &[Tier]) -> Levels {
         let caller = self.layout.caller[i].map(|a| &tiers[a]);
-        let callee = &tiers[self.layout.callee[i]];
+        self.predict_server_of(i, observed, &tiers[self.layout.callee[i]], caller)
+    }
+
+    /// The same with the two tiers given.
+    pub(super) fn predict_server_of(
+        &self,
+        i: usize,
+        observed: &Observed,
+        callee: &Tier,
+        caller: Option<&Tier>,
+    ) -> Levels {
         let inputs = self.server_inputs(i, callee, caller, |k| levels(observed, Kind::Client, k));
         self.decode_server(i, std::slice::from_ref(&inputs))[0]
     }
@@ -143,9 +153,8 @@ impl Evaluator {
             .filter(|i| layout.caller[**i] == Some(j))
             .filter_map(|i| rest.client[*i].as_ref())
             .collect();
-        // A service that serves nothing repeats RPC 0, as the padded tensors do in training.
         let most = match served.is_empty() {
-            true => rest.server.first().copied().unwrap_or_default(),
+            true => Levels::default(),
             false => fold(&served, f32::NEG_INFINITY, f32::max),
         };
         let mut x: Vec<f32> = tier.server.to_vec();

@@ -80,6 +80,14 @@ impl Model {
         let layout = manifest.layout;
         let nodes = |n: usize| n.max(1);
         let wanted = [
+            (network.prior_server.nodes(), nodes(net.services.len()), "priors of services"),
+            (network.encoder_server.nodes(), nodes(net.services.len()), "encoders of services"),
+            (network.prior_net.nodes(), nodes(layout.paired.len()), "priors of networks"),
+            (network.encoder_net.nodes(), nodes(layout.paired.len()), "encoders of networks"),
+            (network.decoder_net.nodes(), nodes(layout.paired.len()), "decoders of networks"),
+            (network.decoder_server.nodes(), nodes(net.rpcs.len()), "decoders of servers"),
+            (network.decoder_client.nodes(), nodes(layout.clients.len()), "decoders of clients"),
+            (manifest.features.services(), net.services.len(), "metric baselines"),
             (network.own_server.nrows(), nodes(net.rpcs.len()), "RPCs"),
             (network.own_client.nrows(), nodes(layout.clients.len()), "client latencies"),
             (network.weight_edge.nrows(), nodes(layout.edges.len()), "edges"),

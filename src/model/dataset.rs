@@ -9,9 +9,9 @@ use crate::data::Frame;
 use crate::graph::CausalNet;
 
 /// Frames in a row that are held back or trained on together.
-const BLOCK: usize = 8;
+const BLOCK: i64 = 8;
 /// One block in this many is held back.
-const HELD_BACK: usize = 7;
+const HELD_BACK: i64 = 7;
 
 /// Everything the networks see, feature-major with frames last: `[node, feature, frame]`.
 #[derive(Clone, Debug)]
@@ -192,13 +192,19 @@ impl Builder<'_> {
     }
 }
 
-/// Indices to train on and indices held back, in blocks of consecutive frames.
-pub(super) fn split(count: usize) -> (Vec<usize>, Vec<usize>) {
-    let is_held_back = |t: &usize| (t / BLOCK) % HELD_BACK == HELD_BACK - 1;
+/// Indices to train on and indices held back, in blocks of consecutive intervals. Which blocks, event
+/// time decides: the same frames are held back from every model, so models can be compared on them.
+pub(super) fn split(frames: &[&Frame]) -> (Vec<usize>, Vec<usize>) {
+    let is_held_back = |t: &usize| {
+        let interval = &frames[*t].interval;
+        let block = (interval.end.0 - interval.start.0).max(1) * BLOCK;
+        interval.start.0.div_euclid(block).rem_euclid(HELD_BACK) == HELD_BACK - 1
+    };
+    let count = frames.len();
     let (held_back, train): (Vec<_>, Vec<_>) = (0..count).partition(is_held_back);
-    if held_back.is_empty() {
+    if held_back.is_empty() || train.is_empty() {
         // Too few frames for a whole block: the newest fifth.
-        let from = count - (count / 5).clamp(1, count);
+        let from = count - (count / 5).max(1).min(count);
         return ((0..from).collect(), (from..count).collect());
     }
     (train, held_back)
@@ -207,15 +213,31 @@ pub(super) fn split(count: usize) -> (Vec<usize>, Vec<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::{EventTime, Interval};
 
     #[test]
-    fn the_split_holds_back_whole_blocks_and_loses_nothing() {
-        let (train, held_back) = split(120);
-        assert_eq!(held_back.len(), 16);
-        assert!(held_back.windows(2).all(|w| w[1] - w[0] == 1 || w[1] - w[0] > BLOCK));
-        let mut all = [train, held_back].concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..120).collect::<Vec<_>>());
-        assert_eq!(split(10).1, [8, 9]);
+    fn the_split_holds_back_the_same_moments_whatever_the_history_begins_with() {
+        let frames: Vec<Frame> = (0..160).map(at).collect();
+        let all: Vec<&Frame> = frames.iter().collect();
+        let (train, held_back) = split(&all);
+        assert_eq!((train.len(), held_back.len()), (144, 16));
+        // Forty intervals later the history has moved on, the held-back moments have not.
+        let later: Vec<usize> = split(&all[40..]).1.iter().map(|t| t + 40).collect();
+        assert_eq!(later, held_back.into_iter().filter(|t| *t >= 40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_split_of_few_frames_holds_back_the_newest() {
+        let frames: Vec<Frame> = (0..10).map(at).collect();
+        let all: Vec<&Frame> = frames.iter().collect();
+        assert_eq!(split(&all).1, [8, 9]);
+        assert_eq!(split(&all[..1]), (vec![], vec![0]));
+        assert_eq!(split(&[]), (vec![], vec![]));
+    }
+
+    fn at(n: i64) -> Frame {
+        let start = EventTime(n * 1000);
+        let interval = Interval { start, end: EventTime(start.0 + 1000) };
+        Frame { interval, rpcs: vec![], services: vec![], completeness: 1.0 }
     }
 }

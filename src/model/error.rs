@@ -16,6 +16,9 @@ pub enum Error {
     /// Metrics could not be scaled.
     #[error("scaling metrics: {0}")]
     Scale(#[from] ScaleError),
+    /// A fault of ours.
+    #[error("internal error, please report: {0}")]
+    Internal(String),
     /// Stopped from outside.
     #[error("training was cancelled")]
     Cancelled,

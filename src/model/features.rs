@@ -15,7 +15,7 @@ use super::basis::{Basis, COMPONENTS};
 use super::load::{LoadFit, loads};
 use super::scale::{RobustScaler, RobustScalerParams, ScaleError};
 use super::screen::{Cells, screen};
-use crate::data::{Frame, Resource, RpcWindow, Scale, Signal};
+use crate::data::{FeatureWindow, Frame, Resource, RpcWindow, Scale, Scope, Signal};
 use crate::graph::CausalNet;
 use crate::stats::{centre_and_spread, median, quantile};
 
@@ -45,8 +45,12 @@ pub struct Feature {
     epsilon: f64,
     /// Whether it tells of use or of shortage.
     pub signal: Signal,
+    /// Whom it describes.
+    scope: Scope,
     /// Whether it is a cause rather than an effect of latency.
     pub kept: bool,
+    /// Whether it is ever abnormal.
+    pub(super) moves: bool,
 }
 
 impl Feature {
@@ -169,8 +173,10 @@ impl FeatureModel {
 
     fn fit_scale_and_bases(&mut self, levels: &Array3<f64>) -> Result<(), ScaleError> {
         let (services, features, frames) = levels.dim();
-        let deviation = |j: usize, f: usize, t: usize| {
-            self.baselines[j][f].as_ref().map_or(f64::NAN, |b| levels[[j, f, t]] - b.median)
+        let used = Array2::from_shape_fn((services, features), |(j, f)| self.is_used(j, f));
+        let deviation = |j: usize, f: usize, t: usize| match &self.baselines[j][f] {
+            Some(b) if used[[j, f]] => levels[[j, f, t]] - b.median,
+            _ => f64::NAN,
         };
         let rows = Array2::from_shape_fn((services * frames, features), |(row, f)| {
             deviation(row / frames, f, row % frames)
@@ -187,6 +193,30 @@ impl FeatureModel {
             })
             .collect();
         Ok(())
+    }
+
+    /// Whether feature `f` speaks for service `j`. Shortage is what slows a service down; use is a
+    /// stand-in where the service shows no shortage. That its host does is not the same.
+    fn is_used(&self, j: usize, f: usize) -> bool {
+        let feature = &self.features[f];
+        if !feature.kept || self.baselines[j][f].is_none() {
+            return false;
+        }
+        let shows_shortage = || {
+            self.of_resource(feature.resource).any(|g| {
+                let other = &self.features[g];
+                other.signal == Signal::Saturation
+                    && other.scope != Scope::Node
+                    && other.moves
+                    && self.baselines[j][g].is_some()
+            })
+        };
+        feature.signal == Signal::Saturation || !shows_shortage()
+    }
+
+    /// Services it knows the metrics of.
+    pub(super) fn services(&self) -> usize {
+        self.baselines.len()
     }
 
     /// Indices of the kept features of `resource`.
@@ -211,8 +241,10 @@ impl FeatureModel {
                 let scaled: Vec<f64> = self
                     .of_resource(*resource)
                     .map(|f| match &self.baselines[j][f] {
-                        Some(b) => self.scaler.scale(f, levels[[j, f, 0]] - b.median),
-                        None => 0.0,
+                        Some(b) if self.is_used(j, f) => {
+                            self.scaler.scale(f, levels[[j, f, 0]] - b.median)
+                        }
+                        _ => 0.0,
                     })
                     .collect();
                 let mut out = [0.0; COMPONENTS];
@@ -251,17 +283,15 @@ impl FeatureModel {
                     let amplitude = self.scaler.scale(f, deviation);
                     z.is_finite().then_some(Score { feature: f, z, amplitude })
                 };
-                (0..self.features.len())
-                    .filter(|f| self.features[*f].kept)
-                    .filter_map(score)
-                    .collect()
+                (0..self.features.len()).filter(|f| self.is_used(j, *f)).filter_map(score).collect()
             })
             .collect()
     }
 
-    /// Whether service `j` has any metric of `resource`.
+    /// Whether service `j` itself, and not only its host, has a metric of `resource`.
     pub fn has(&self, j: usize, resource: Resource) -> bool {
-        self.of_resource(resource).any(|f| self.baselines[j][f].is_some())
+        let is_own = |f: usize| self.features[f].scope != Scope::Node;
+        self.of_resource(resource).any(|f| is_own(f) && self.baselines[j][f].is_some())
     }
 }
 
@@ -316,20 +346,29 @@ fn input_of_load(log: f64) -> f32 {
 
 /// Features of resources that occur in the frames, with their epsilon.
 fn find_features(frames: &[&Frame]) -> Vec<Feature> {
-    let mut levels: BTreeMap<&str, (Resource, Signal, Scale, Vec<f64>)> = BTreeMap::new();
+    let mut levels: BTreeMap<&str, (&FeatureWindow, Resource, Vec<f64>)> = BTreeMap::new();
     for feature in frames.iter().flat_map(|f| &f.services).flat_map(|s| &s.features) {
         if let Some(resource) = feature.role.resource() {
-            let entry = (resource, feature.signal, feature.scale, Vec::new());
-            levels.entry(&feature.name).or_insert(entry).3.push(feature.level());
+            let entry = levels.entry(&feature.name).or_insert((feature, resource, Vec::new()));
+            entry.2.push(feature.level());
         }
     }
     levels
         .into_iter()
-        .map(|(name, (resource, signal, scale, values))| {
+        .map(|(name, (of, resource, values))| {
             let high = quantile(values.iter().copied(), 0.999).unwrap_or(0.0);
             let high = if high > 0.0 { high } else { values.iter().copied().fold(0.0, f64::max) };
             let epsilon = if high > 0.0 { high * EPSILON_SHARE } else { EPSILON_SHARE };
-            Feature { name: name.into(), resource, signal, scale, epsilon, kept: true }
+            Feature {
+                name: name.into(),
+                resource,
+                signal: of.signal,
+                scale: of.scale,
+                scope: of.scope,
+                epsilon,
+                kept: true,
+                moves: false,
+            }
         })
         .collect()
 }

@@ -15,16 +15,21 @@ use crate::graph::Quality;
 /// Newest calm frames from which is learnt how slow a service is by itself.
 const CALM_MAX: usize = 300;
 
-/// Trains and measures a model; see [`train`].
+/// Trains a model from scratch and measures it on the frames that were held back.
 ///
 /// # Errors
-/// Those of [`train`].
+/// [`Error::TooFew`] without frames to learn from, [`Error::Cancelled`], [`Error::Diverged`],
+/// [`Error::Scale`].
 pub fn fit(
     lesson: &Lesson<'_>,
     config: &Config,
     progress: &dyn Fn(f32),
     cancel: &AtomicBool,
 ) -> Result<Model, Error> {
+    // Where no interval met its targets, all of them show what is usual.
+    let all = vec![true; lesson.met.len()];
+    let met = if lesson.met.contains(&true) { lesson.met } else { &all };
+    let lesson = &Lesson { met, ..*lesson };
     let Learnt { features, layout, gvae, held_back } = train(lesson, config, progress, cancel)?;
     let mut model = Model {
         id: identity(lesson, config),

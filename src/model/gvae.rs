@@ -83,6 +83,8 @@ pub struct Index {
     served_mean: Tensor<3>,
     /// RPCs a service serves, padded by repetition: `[service * widest]`, and `widest`.
     served_padded: (Tensor<1, Int>, usize),
+    /// 1 where the service serves anything: `[service, 1, 1]`
+    serves: Tensor<3>,
     /// Mean over the client decoders of a service: `[1, service, client]`
     invoked_mean: Tensor<3>,
     /// 1 where the callee sends no spans: `[rpc, 1, 1]`
@@ -402,6 +404,7 @@ impl Index {
             }),
             served_mean: mean_of(layout.services, rpcs, device, |j, i| layout.callee[i] == j),
             served_padded: (list(padded.collect()), widest),
+            serves: constant(layout.services, 1, device, &|j, _| flag(layout.callee.contains(&j))),
             invoked_mean: mean_of(layout.services, clients.len(), device, |j, c| {
                 layout.caller[clients[c]] == Some(j)
             }),
@@ -442,7 +445,7 @@ impl Index {
         let (padded, widest) = &self.served_padded;
         let spread = residual.select(0, padded.clone());
         let most = spread.reshape([services, *widest, levels, batch]).max_dim(1);
-        (mean, most.reshape([services, levels, batch]))
+        (mean, most.reshape([services, levels, batch]) * self.serves.clone())
     }
 
     fn invoked(&self, residual: Tensor<3>) -> Tensor<3> {
@@ -466,6 +469,7 @@ impl Index {
             parents: float(&self.parents),
             served_mean: float(&self.served_mean),
             served_padded: (int(&self.served_padded.0), self.served_padded.1),
+            serves: float(&self.serves),
             invoked_mean: float(&self.invoked_mean),
             dark: float(&self.dark),
             waits: float(&self.waits),

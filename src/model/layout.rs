@@ -107,7 +107,7 @@ impl Layout {
         let mut layout = Self {
             services: net.services.len(),
             callee: net.rpcs.iter().map(|r| r.callee).collect(),
-            edges: edges(net, &requests),
+            edges: edges(net, &calm),
             paired: of_kind(&|i| kind[i] == RpcKind::Paired),
             clients: of_kind(&|i| {
                 caller[i].is_some() && matches!(kind[i], RpcKind::Paired | RpcKind::Messaging)
@@ -245,25 +245,40 @@ fn normal_values(net: &CausalNet, frames: &[&Frame]) -> Normals {
     (latency, requests)
 }
 
-fn edges(net: &CausalNet, requests: &[f32]) -> Vec<Edge> {
-    // Requests of everything that may call a child: RPCs into the same operation share children.
-    let mut callers = vec![0.0; net.rpcs.len()];
-    for (i, rpc) in net.rpcs.iter().enumerate() {
-        for k in &rpc.children {
-            callers[*k] += requests[i];
-        }
-    }
-    let edge = |parent: usize, child: usize| Edge {
-        parent,
-        child,
-        calls: if callers[child] > 0.0 { requests[child] / callers[child] } else { 1.0 },
-    };
+fn edges(net: &CausalNet, frames: &[&Frame]) -> Vec<Edge> {
+    let calls = calls_per_request(net, frames);
+    let edge = |parent: usize, child: usize| Edge { parent, child, calls: calls[child] };
     let each = |(i, rpc): (usize, &crate::graph::RpcNode)| -> Vec<Edge> {
         // Without a caller's half there is no client latency to wait for.
         let waits = rpc.children.iter().filter(|k| net.rpcs[**k].kind != RpcKind::ServerOnly);
         waits.map(|k| edge(i, *k)).collect()
     };
     net.rpcs.iter().enumerate().flat_map(each).collect()
+}
+
+/// How often each RPC is called per request of those that may call it, since it was first seen: a callee
+/// that was deployed yesterday was not called the week before.
+fn calls_per_request(net: &CausalNet, frames: &[&Frame]) -> Vec<f32> {
+    // (requests, requests of everything that may call it): RPCs into one operation share children.
+    let mut sums = vec![(0.0, 0.0); net.rpcs.len()];
+    for frame in frames {
+        let mut counts = vec![0.0; net.rpcs.len()];
+        for window in &frame.rpcs {
+            if let Some(i) = net.rpc(&window.key) {
+                counts[i] = window.count as f64;
+            }
+        }
+        let mut callers = vec![0.0; net.rpcs.len()];
+        for (i, rpc) in net.rpcs.iter().enumerate() {
+            rpc.children.iter().for_each(|k| callers[*k] += counts[i]);
+        }
+        for ((own, all), (count, by)) in sums.iter_mut().zip(counts.into_iter().zip(callers)) {
+            if *own + count > 0.0 {
+                (*own, *all) = (*own + count, *all + by);
+            }
+        }
+    }
+    sums.into_iter().map(|(own, all)| if all > 0.0 { (own / all) as f32 } else { 1.0 }).collect()
 }
 
 /// Calls that share a worker pool, each with its share of the pool's requests.

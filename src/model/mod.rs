@@ -22,6 +22,8 @@ mod screen;
 mod slowness;
 mod stack;
 mod task;
+#[cfg(test)]
+mod tests;
 mod train;
 mod world;
 

@@ -45,6 +45,11 @@ pub struct Network {
 }
 
 impl PlainStack {
+    /// Nodes it has a network for.
+    pub(super) fn nodes(&self) -> usize {
+        self.0.first().map_or(0, |(weights, _)| weights.dim().0)
+    }
+
     /// Evaluates the network of one node.
     ///
     /// # Shapes

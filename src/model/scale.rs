@@ -49,7 +49,7 @@ impl Fit<Array2<f64>, Array1<usize>, ScaleError> for RobustScalerParams {
 
     fn fit(&self, data: &Dataset<f64, usize, ndarray::Ix1>) -> Result<RobustScaler, ScaleError> {
         let DatasetBase { records, targets, .. } = data;
-        if records.is_empty() {
+        if records.nrows() == 0 {
             return Err(ScaleError::Empty);
         }
         let scale = records.axis_iter(Axis(1)).map(|column| scale_of(column, targets)).collect();

@@ -4,13 +4,12 @@
 //! them more memory and processor time. Such a metric points at every tier above a culprit. It gives
 //! itself away: it is abnormal far more often while a tier *below* the service is in trouble than
 //! while all is calm. Metrics that pass are causes; a resource of which no metric passes keeps the
-//! ones that fail least, because some evidence is better than none. Metrics of use serve only where
-//! no metric of shortage does.
+//! ones that fail least, because some evidence is better than none.
 
 use ndarray::{Array2, Array3};
 
 use super::features::{Feature, per_service};
-use crate::data::{Frame, Resource, Signal};
+use crate::data::{Frame, Resource};
 use crate::graph::CausalNet;
 use crate::stats::median;
 
@@ -108,13 +107,8 @@ pub(super) fn screen(features: &mut [Feature], cells: &Cells) {
         let least = excess.iter().flatten().copied().fold(f64::INFINITY, f64::min);
         let passes: Vec<bool> =
             excess.iter().map(|e| e.is_none_or(|e| e <= least.max(0.0))).collect();
-        // Shortage is what slows a service down; use is a stand-in where nothing shows shortage.
-        let shows_shortage = members.iter().zip(&passes).any(|(f, passes)| {
-            *passes && features[*f].signal == Signal::Saturation && cells.moves(*f)
-        });
         for (f, passes) in members.iter().zip(passes) {
-            let is_shortage = features[*f].signal == Signal::Saturation;
-            features[*f].kept = passes && (is_shortage || !shows_shortage);
+            (features[*f].kept, features[*f].moves) = (passes, cells.moves(*f));
         }
     }
 }

@@ -9,18 +9,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::config::Config;
+use super::dataset::split;
 use super::error::Error;
 use super::fit::fit;
 use super::metrics::Metrics;
 use super::predict::Model;
-use super::quality::measure;
+use super::quality::within_r2;
 use super::train::Lesson;
 use crate::data::{EventTime, FeatureUse, Frame, ModelState, ModelStatus, NodeQuality, SavedModel};
 use crate::graph::{CausalNet, RpcGraph};
 
-/// A new model may be this much worse (R² in log space) than the one in use, on intervals neither
-/// was trained on: it knows newer data, and the measure is noisy.
+/// A new model may be this much worse (R² in log space, within RPCs) than the one in use, on intervals
+/// neither was trained on: it knows newer data, and the measure is noisy.
 const TOLERANCE: f64 = 0.02;
+/// Share of the requests that may be of RPCs the model does not know before it is trained again early.
+const UNKNOWN_MAX: f64 = 0.05;
+/// Newest intervals that are looked at for that, and intervals between two such trainings.
+const LOOK_BACK: usize = 20;
 
 /// What everybody sees of the model.
 #[derive(Clone, Debug, Default)]
@@ -118,7 +123,10 @@ pub async fn run(
         let wanted = tokio::select! {
             frame = inputs.frames.recv() => match frame {
                 None => break,
-                Some(frame) => !busy && is_due(&config, &inputs, last_tried, &frame),
+                Some(frame) => {
+                    let model = status.borrow().model.clone();
+                    !busy && is_due(&config, &inputs, (last_tried, model.as_deref()), &frame)
+                }
             },
             Some(begun) = inputs.requests.recv() => {
                 // The requester may be gone; the training goes on.
@@ -151,13 +159,33 @@ fn usable(config: &Config, inputs: &Inputs) -> Vec<Arc<Frame>> {
     frames
 }
 
-fn is_due(config: &Config, inputs: &Inputs, last_tried: Option<EventTime>, newest: &Frame) -> bool {
+fn is_due(
+    config: &Config,
+    inputs: &Inputs,
+    (last_tried, model): (Option<EventTime>, Option<&Model>),
+    newest: &Frame,
+) -> bool {
     match last_tried {
-        Some(tried) => newest.interval.end >= tried.plus(config.every),
+        Some(tried) => {
+            let length = newest.interval.end.0 - newest.interval.start.0;
+            let is_long_ago = newest.interval.end.0 - tried.0 >= length * LOOK_BACK as i64;
+            newest.interval.end >= tried.plus(config.every)
+                || is_long_ago && model.is_some_and(|m| is_outgrown(m, &(inputs.history)()))
+        }
         None => {
             (inputs.history)().iter().filter(|f| !f.rpcs.is_empty()).count() >= config.min_intervals
         }
     }
+}
+
+/// Whether the application has come to do much that the model does not know.
+fn is_outgrown(model: &Model, history: &[Arc<Frame>]) -> bool {
+    let (mut unknown, mut all) = (0, 0);
+    for rpc in history.iter().rev().take(LOOK_BACK).flat_map(|f| &f.rpcs) {
+        all += rpc.count;
+        unknown += if model.net.rpc(&rpc.key).is_none() { rpc.count } else { 0 };
+    }
+    unknown as f64 > UNKNOWN_MAX * all as f64
 }
 
 fn spawn(
@@ -169,7 +197,7 @@ fn spawn(
     done: mpsc::Sender<Result<Model, Error>>,
 ) {
     let (config, graph, met) = (config.clone(), inputs.graph.clone(), inputs.met.clone());
-    tokio::task::spawn_blocking(move || {
+    let work = tokio::task::spawn_blocking(move || {
         let plain: Vec<&Frame> = frames.iter().map(|f| &**f).collect();
         let net = CausalNet::new(&RpcGraph::learn(plain.iter().copied(), &graph));
         let met = met(&plain);
@@ -184,25 +212,33 @@ fn spawn(
             });
         };
         tracing::info!(intervals = plain.len(), rpcs = net.rpcs.len(), "training begins");
-        let result = fit(&lesson, &config, &progress, &cancel)
-            .and_then(|model| better(model, &plain, status.borrow().model.as_deref()));
+        let current = status.borrow().model.clone();
+        fit(&lesson, &config, &progress, &cancel)
+            .and_then(|model| better(model, &plain, current.as_deref()))
+    });
+    tokio::spawn(async move {
+        let result = work.await.unwrap_or_else(|panic| Err(Error::Internal(panic.to_string())));
         // The task is gone when the program stops.
-        drop(done.blocking_send(result));
+        drop(done.send(result).await);
     });
 }
 
-/// Lets a model pass unless the one in use is clearly better on the newest frames of the same net.
+/// Lets a model pass unless the one in use is clearly better at the RPCs both know, on frames that were
+/// held back from both.
 fn better(model: Model, frames: &[&Frame], current: Option<&Model>) -> Result<Model, Error> {
-    if !model.quality.r2_log.is_finite() {
+    if !model.quality.rmse_ms.is_finite() {
         return Err(Error::Diverged { step: 0 });
     }
-    let Some(current) = current.filter(|c| c.net.rpcs == model.net.rpcs) else { return Ok(model) };
-    let newest = &frames[frames.len() - (frames.len() / 7).max(1)..];
-    let (old, new) = (measure(current, newest).r2_log, measure(&model, newest).r2_log);
-    if new + TOLERANCE < old {
-        return Err(Error::Worse { new, old });
+    let Some(current) = current else { return Ok(model) };
+    let unseen: Vec<&Frame> = split(frames).1.into_iter().map(|t| frames[t]).collect();
+    let of = |m: &Model, other: &Model| -> Option<f64> {
+        let shared = m.net.rpcs.iter().map(|r| other.net.rpc(&r.key).is_some());
+        within_r2(m, &unseen, &shared.collect::<Vec<_>>())
+    };
+    match (of(current, &model), of(&model, current)) {
+        (Some(old), Some(new)) if new + TOLERANCE < old => Err(Error::Worse { new, old }),
+        _ => Ok(model),
     }
-    Ok(model)
 }
 
 fn settle(

@@ -33,10 +33,10 @@ const VIOLATING: f64 = 0.3;
 /// Steps between looks at the held-back frames.
 const EVALUATE: usize = 25;
 /// Looks without improvement before a stage ends early.
-const PATIENCE: usize = 8;
+const PATIENCE: usize = 5;
 
 /// What to learn from.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Lesson<'a> {
     /// Frames in order.
     pub frames: &'a [&'a Frame],
@@ -69,7 +69,7 @@ pub(super) fn train(
     progress: &dyn Fn(f32),
     cancel: &AtomicBool,
 ) -> Result<Learnt, Error> {
-    let (train_on, held_back) = split(lesson.frames.len());
+    let (train_on, held_back) = split(lesson.frames);
     if train_on.is_empty() || lesson.net.rpcs.is_empty() {
         return Err(Error::TooFew { frames: lesson.frames.len(), rpcs: lesson.net.rpcs.len() });
     }

@@ -78,10 +78,12 @@ impl<'a> Case<'a> {
     pub(super) fn excess(&self) -> Vec<Option<Levels>> {
         let of = |i: usize| {
             let e = self.evaluator;
-            let mut tiers = self.seen.tiers.clone();
             let callee = e.layout.callee[i];
-            tiers[callee] = self.normal[callee].clone();
-            let normal = e.predict_server(i, &self.seen.observed, &tiers);
+            let caller = e.layout.caller[i].map(|a| {
+                let tiers = if a == callee { &self.normal } else { &self.seen.tiers };
+                &tiers[a]
+            });
+            let normal = e.predict_server_of(i, &self.seen.observed, &self.normal[callee], caller);
             let observed = levels(&self.seen.observed, Kind::Server, i);
             self.seen.observed.seen[i].then(|| std::array::from_fn(|q| observed[q] - normal[q]))
         };

@@ -1,0 +1,10 @@
+mod action;
+mod checkpoint;
+mod loss;
+mod networks;
+mod screen;
+mod slowness;
+mod structure;
+mod town;
+mod training;
+mod worlds;

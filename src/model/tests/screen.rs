@@ -1,0 +1,110 @@
+//! Which metrics are taken for causes.
+
+use super::town::{Town, chain, feature};
+use crate::data::{FeatureWindow, Role, Signal};
+use crate::model::features::FeatureModel;
+
+/// Names of the metrics that are kept.
+fn kept(town: &Town) -> Vec<String> {
+    let model = FeatureModel::fit(&town.frames(), &town.met, &town.net).unwrap();
+    model.features.iter().filter(|f| f.kept).map(|f| f.name.clone()).collect()
+}
+
+fn usage(name: &str, role: Role, level: f64) -> FeatureWindow {
+    FeatureWindow { signal: Signal::Usage, ..feature(name, role, level) }
+}
+
+/// Rises where the trouble is.
+fn cause(service: &str, is_troubled: bool) -> f64 {
+    if is_troubled && service == "db" { 40.0 } else { 1.0 }
+}
+
+/// Rises wherever somebody waits for the trouble: callers hold more requests, and memory with them.
+fn effect(service: &str, is_troubled: bool) -> f64 {
+    if is_troubled && service != "db" { 40.0 } else { 1.0 }
+}
+
+#[test]
+fn a_metric_that_rises_where_the_trouble_is_stays_and_one_that_rises_above_it_goes() {
+    let town = chain(240, 61, |service, is_troubled, noise| {
+        vec![
+            usage("memory_faulted", Role::Memory, noise * cause(service, is_troubled)),
+            usage("memory_held", Role::Memory, noise * effect(service, is_troubled)),
+        ]
+    });
+    assert_eq!(kept(&town), ["memory_faulted"]);
+}
+
+/// Some evidence is better than none.
+#[test]
+fn the_only_metric_of_a_resource_stays() {
+    let town = chain(240, 62, |service, is_troubled, noise| {
+        vec![
+            usage("cpu_used", Role::Cpu, noise * cause(service, is_troubled)),
+            usage("memory_held", Role::Memory, noise * effect(service, is_troubled)),
+        ]
+    });
+    assert_eq!(kept(&town), ["cpu_used", "memory_held"]);
+}
+
+#[test]
+fn with_too_little_trouble_to_judge_by_every_metric_stays() {
+    let mut town = chain(40, 63, |service, is_troubled, noise| {
+        vec![
+            usage("memory_faulted", Role::Memory, noise * cause(service, is_troubled)),
+            usage("memory_held", Role::Memory, noise * effect(service, is_troubled)),
+        ]
+    });
+    assert_eq!(kept(&town).len(), 2);
+    town.met.fill(true);
+    assert_eq!(kept(&town).len(), 2);
+}
+
+/// What is used is a stand-in: where a shortage shows, that is what slows a service down.
+#[test]
+fn a_metric_of_use_has_no_say_beside_one_of_shortage() {
+    let town = chain(240, 64, |service, is_troubled, noise| {
+        vec![
+            feature("cpu_throttled", Role::Cpu, noise * cause(service, is_troubled)),
+            usage("cpu_used", Role::Cpu, noise * cause(service, is_troubled)),
+        ]
+    });
+    let model = FeatureModel::fit(&town.frames(), &town.met, &town.net).unwrap();
+    let scores = model.scores(&town.frames[3], &town.frames[0], &town.net);
+    let db = town.net.service("db").unwrap();
+    let names: Vec<&str> =
+        scores[db].iter().map(|s| model.features[s.feature].name.as_str()).collect();
+    assert_eq!(names, ["cpu_throttled"]);
+    assert!(scores[db][0].z > 5.0, "{:?}", scores[db]);
+}
+
+/// Twice the requests, twice the processor time: nothing is wrong. With the usual requests the same
+/// level is strange.
+#[test]
+fn what_the_load_explains_is_not_abnormal() {
+    let mut town = chain(120, 66, |_, _, noise| vec![usage("cpu_used", Role::Cpu, noise)]);
+    for (n, frame) in town.frames.iter_mut().enumerate() {
+        let load = 0.5 + (n * 7 % 31) as f64 / 20.0;
+        frame.rpcs.iter_mut().for_each(|r| r.count = (r.count as f64 * load) as u64);
+        for feature in frame.services.iter_mut().flat_map(|s| &mut s.features) {
+            feature.percentiles = feature.percentiles.map(|level| level * load);
+        }
+    }
+    let model = FeatureModel::fit(&town.frames(), &town.met, &town.net).unwrap();
+    let requests = |n: usize| town.frames[n].rpcs[0].count;
+    let by_load = |n: &usize| requests(*n);
+    let (quiet, busy) =
+        ((0..120).min_by_key(by_load).unwrap(), (0..120).max_by_key(by_load).unwrap());
+    assert!(requests(busy) > 3 * requests(quiet));
+    let z = |now: &crate::data::Frame| model.scores(now, &town.frames[quiet], &town.net)[0][0].z;
+    assert!(z(&town.frames[busy]).abs() < 4.0, "{}", z(&town.frames[busy]));
+    let mut strange = town.frames[quiet].clone();
+    strange.services = town.frames[busy].services.clone();
+    assert!(z(&strange) > 10.0, "{}", z(&strange));
+}
+
+#[test]
+fn load_is_never_evidence() {
+    let town = chain(40, 65, |_, _, noise| vec![feature("requests_in", Role::Load, 9.0 * noise)]);
+    assert_eq!(kept(&town), [] as [&str; 0]);
+}
