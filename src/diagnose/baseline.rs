@@ -1,32 +1,61 @@
 //! The robust baseline: how many interquartile ranges everything about a service is from its median
 //! (as BARO, FSE 2024). Needs no model; the answer of a cold start, and a second opinion later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::data::{BaselineScore, Frame};
+use crate::data::{BaselineScore, Frame, RpcKey};
 use crate::stats::{median, quantile};
 
 /// A spread smaller than this share of the median counts as that.
 const SPREAD_MIN: f64 = 0.02;
+/// And never smaller than this share of the largest level at any service: a counter that stood still
+/// until now is not infinitely strange when it moves a little.
+const SPREAD_MIN_OF_LARGEST: f64 = 0.01;
+
+/// What is compared: a feature of a service, or the part of an RPC's latency that is its callee's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Series<'a> {
+    Feature { service: &'a str, name: &'a str },
+    OwnLatency(&'a RpcKey),
+}
+
+impl<'a> Series<'a> {
+    fn service(&self) -> &'a str {
+        match self {
+            Self::Feature { service, .. } => service,
+            Self::OwnLatency(rpc) => &rpc.callee,
+        }
+    }
+
+    /// Levels of the same kind can be compared over services.
+    fn kind(&self) -> &'a str {
+        match self {
+            Self::Feature { name, .. } => name,
+            Self::OwnLatency(_) => "",
+        }
+    }
+}
 
 /// Scores every service of `now`, best first. The score of a service is the largest deviation of
 /// any of its metrics or of the part of its latency that is its own.
 pub(super) fn baseline(now: &[&Frame], normal: &[&Frame]) -> Vec<BaselineScore> {
-    let then: Vec<BTreeMap<Series, f64>> = normal.iter().map(|f| values(f)).collect();
-    let now: Vec<BTreeMap<Series, f64>> = now.iter().map(|f| values(f)).collect();
-    let mut keys: Vec<&Series> = now.iter().flat_map(BTreeMap::keys).collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let (now, then) = (columns(now), columns(normal));
+    let mut largest: HashMap<&str, f64> = HashMap::new();
+    for (series, values) in now.iter().chain(&then) {
+        let level = largest.entry(series.kind()).or_insert(0.0);
+        *level = values.iter().fold(*level, |a, b| a.max(b.abs()));
+    }
     let mut best: BTreeMap<&str, f64> = BTreeMap::new();
-    for key in keys {
-        let past: Vec<f64> = then.iter().filter_map(|v| v.get(key)).copied().collect();
-        let Some(middle) = median(past.iter().copied()) else { continue };
-        let spread = quantile(past.iter().copied(), 0.75).unwrap_or(middle)
-            - quantile(past.iter().copied(), 0.25).unwrap_or(middle);
-        let spread = spread.max(SPREAD_MIN * middle.abs()).max(1e-9);
-        let observed = median(now.iter().filter_map(|v| v.get(key)).copied()).unwrap_or(middle);
-        let score = best.entry(&key.0).or_insert(0.0);
-        *score = score.max((observed - middle).abs() / spread);
+    for (series, values) in &now {
+        let Some(past) = then.get(series) else { continue };
+        let at = |q: f64| quantile(past.iter().copied(), q);
+        let (Some(low), Some(middle), Some(high)) = (at(0.25), at(0.5), at(0.75)) else { continue };
+        let floor = (SPREAD_MIN * middle.abs())
+            .max(SPREAD_MIN_OF_LARGEST * largest[series.kind()])
+            .max(f64::MIN_POSITIVE);
+        let observed = median(values.iter().copied()).unwrap_or(middle);
+        let score = best.entry(series.service()).or_insert(0.0);
+        *score = score.max((observed - middle).abs() / (high - low).max(floor));
     }
     let mut scores: Vec<BaselineScore> = best
         .into_iter()
@@ -36,26 +65,37 @@ pub(super) fn baseline(now: &[&Frame], normal: &[&Frame]) -> Vec<BaselineScore> 
     scores
 }
 
-/// (service, name of the series)
-type Series = (String, String);
-
-fn values(frame: &Frame) -> BTreeMap<Series, f64> {
-    let mut all = BTreeMap::new();
-    for service in &frame.services {
-        for feature in &service.features {
-            all.insert((service.service.to_string(), feature.name.to_string()), feature.level());
+/// The values of every series, frame by frame.
+fn columns<'a>(frames: &[&'a Frame]) -> HashMap<Series<'a>, Vec<f64>> {
+    let mut columns: HashMap<Series<'a>, Vec<f64>> = HashMap::new();
+    for frame in frames {
+        for service in &frame.services {
+            for feature in &service.features {
+                let series = Series::Feature { service: &service.service, name: &feature.name };
+                columns.entry(series).or_default().push(feature.level());
+            }
+        }
+        for (rpc, own) in own_latencies(frame) {
+            columns.entry(Series::OwnLatency(rpc)).or_default().push(own);
         }
     }
-    // Median server latency less what the operation's callees took: the service's own part.
+    columns
+}
+
+/// Median server latency of every RPC less what the operation waits for its callees.
+fn own_latencies(frame: &Frame) -> impl Iterator<Item = (&RpcKey, f64)> {
+    let mut waits: HashMap<(&str, &str), f64> = HashMap::new();
+    let mut served: HashMap<(&str, &str), f64> = HashMap::new();
     for rpc in &frame.rpcs {
-        let callees: f64 = frame
-            .rpcs
-            .iter()
-            .filter(|k| k.key.caller == rpc.key.callee && k.key.caller_op == rpc.key.op)
-            .map(|k| f64::from(k.client.0[0]) * k.count as f64 / rpc.count.max(1) as f64)
-            .sum();
-        let own = (f64::from(rpc.server.0[0]) - callees).max(0.0);
-        all.insert((rpc.key.callee.to_string(), format!("own latency of {}", rpc.key)), own);
+        let count = rpc.count as f64;
+        *waits.entry((&rpc.key.caller, &rpc.key.caller_op)).or_default() +=
+            f64::from(rpc.client.0[0]) * count;
+        *served.entry((&rpc.key.callee, &rpc.key.op)).or_default() += count;
     }
-    all
+    frame.rpcs.iter().map(move |rpc| {
+        let operation = (&*rpc.key.callee, &*rpc.key.op);
+        let requests = served.get(&operation).copied().unwrap_or(0.0).max(1.0);
+        let waits = waits.get(&operation).copied().unwrap_or(0.0) / requests;
+        (&rpc.key, (f64::from(rpc.server.0[0]) - waits).max(0.0))
+    })
 }

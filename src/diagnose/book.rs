@@ -1,6 +1,6 @@
 //! The alerts that are known, and which of them want a diagnosis. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::config::Config;
 use crate::data::{Alert, AlertKey, AlertStatus, EventTime, Outcome};
@@ -16,10 +16,21 @@ pub struct Incident {
     pub outcome: Option<Outcome>,
 }
 
-/// All known alerts, bounded.
+/// All known alerts, bounded. Beyond the limit those that came first are forgotten, whatever time
+/// they are about: an alert about last week is as new as any other.
 #[derive(Debug)]
 pub struct Book {
     incidents: BTreeMap<AlertKey, Incident>,
+    /// In order of arrival.
+    arrivals: VecDeque<AlertKey>,
+    max: usize,
+}
+
+/// One delivery holds more alerts than are kept, so some of its diagnoses could never be read.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{alerts} alerts in one delivery; at most {max} are kept (diagnose.keep)")]
+pub struct TooMany {
+    alerts: usize,
     max: usize,
 }
 
@@ -30,8 +41,10 @@ pub struct Delivery {
     pub ids: Vec<String>,
     /// What must be on disk before the sender hears that all is well.
     pub journal: Vec<(String, Alert)>,
-    /// Alerts that are new.
+    /// Alerts that are new, or were about to be forgotten: those arrive anew, behind the others.
     pub new: Vec<AlertKey>,
+    /// How many alerts are forgotten for the new ones.
+    pub forgotten: usize,
     /// Alerts that have ended with this delivery.
     pub resolved: Vec<AlertKey>,
 }
@@ -43,19 +56,27 @@ pub fn diagnosis_id(key: &AlertKey) -> String {
 }
 
 impl Book {
-    /// A book of at most `max` alerts, with those of the last run.
+    /// A book of at most `max` alerts, with those of the last run in order of arrival.
     pub fn new(max: usize, restored: impl IntoIterator<Item = (Alert, Option<Outcome>)>) -> Self {
-        let mut book = Self { incidents: BTreeMap::new(), max };
+        let mut book = Self { incidents: BTreeMap::new(), arrivals: VecDeque::new(), max };
         for (alert, outcome) in restored {
+            book.arrivals.push_back(alert.key.clone());
             let id = diagnosis_id(&alert.key);
             book.incidents.insert(alert.key.clone(), Incident { id, alert, outcome });
         }
-        book.bound();
+        book.forget(book.arrivals.len().saturating_sub(max));
         book
     }
 
     /// What delivering `alerts` would change; nothing is changed yet.
-    pub fn plan(&self, alerts: &[Alert]) -> Delivery {
+    ///
+    /// # Errors
+    /// When the book cannot hold all of them.
+    pub fn plan(&self, alerts: &[Alert]) -> Result<Delivery, TooMany> {
+        let distinct = alerts.iter().map(|a| &a.key).collect::<BTreeSet<_>>().len();
+        if distinct > self.max {
+            return Err(TooMany { alerts: distinct, max: self.max });
+        }
         let mut delivery = Delivery::default();
         for alert in alerts {
             let id = diagnosis_id(&alert.key);
@@ -74,11 +95,29 @@ impl Book {
                 delivery.journal.push((id, alert.clone()));
             }
         }
-        delivery
+        self.make_room(&mut delivery, alerts);
+        Ok(delivery)
+    }
+
+    /// Chooses what is forgotten. An id that is in the answer must lead to a diagnosis, so an alert
+    /// of this very delivery is not forgotten but arrives anew.
+    fn make_room(&self, delivery: &mut Delivery, alerts: &[Alert]) {
+        for oldest in &self.arrivals {
+            if self.arrivals.len() + delivery.new.len() - delivery.forgotten <= self.max {
+                return;
+            }
+            delivery.forgotten += 1;
+            if let Some(alert) = alerts.iter().find(|a| a.key == *oldest) {
+                delivery.new.push(oldest.clone());
+                delivery.journal.push((diagnosis_id(oldest), alert.clone()));
+            }
+        }
     }
 
     /// Makes the changes of `delivery`, which is on disk now.
     pub fn apply(&mut self, delivery: &Delivery) {
+        self.forget(delivery.forgotten);
+        self.arrivals.extend(delivery.new.iter().cloned());
         for (id, alert) in &delivery.journal {
             let incident = self.incidents.entry(alert.key.clone()).or_insert_with(|| Incident {
                 id: id.clone(),
@@ -87,15 +126,12 @@ impl Book {
             });
             incident.alert = alert.clone();
         }
-        self.bound();
     }
 
-    /// Forgets the alerts that began first.
-    fn bound(&mut self) {
-        while self.incidents.len() > self.max {
-            let oldest = self.incidents.keys().min_by_key(|k| k.starts_at).cloned();
-            let Some(oldest) = oldest else { return };
-            self.incidents.remove(&oldest);
+    /// Forgets the `count` alerts that arrived first.
+    fn forget(&mut self, count: usize) {
+        for key in self.arrivals.drain(..count) {
+            self.incidents.remove(&key);
         }
     }
 
@@ -104,11 +140,10 @@ impl Book {
         self.incidents.get(key)
     }
 
-    /// Notes what a diagnosis came to.
-    pub fn settle(&mut self, key: &AlertKey, outcome: Option<Outcome>) {
-        if let Some(incident) = self.incidents.get_mut(key) {
-            incident.outcome = outcome;
-        }
+    /// Notes what a diagnosis came to; false when its alert has been forgotten meanwhile.
+    pub fn settle(&mut self, key: &AlertKey, outcome: Option<Outcome>) -> bool {
+        let incident = self.incidents.get_mut(key);
+        incident.map(|i| i.outcome = outcome).is_some()
     }
 
     /// Alerts that a newly closed interval which ends at `closed` may tell more about: no cause is
@@ -143,7 +178,7 @@ mod tests {
     }
 
     fn deliver(book: &mut Book, alerts: &[Alert]) -> Delivery {
-        let delivery = book.plan(alerts);
+        let delivery = book.plan(alerts).unwrap();
         book.apply(&delivery);
         delivery
     }
@@ -195,12 +230,27 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_limit_the_oldest_alert_is_forgotten() {
+    fn beyond_the_limit_the_alert_that_came_first_is_forgotten() {
         let mut book = Book::new(2, []);
         for at in [3, 1, 2] {
             deliver(&mut book, &[alert("f", at, AlertStatus::Firing)]);
         }
-        assert!(book.get(&alert("f", 1, AlertStatus::Firing).key).is_none());
-        assert!(book.get(&alert("f", 3, AlertStatus::Firing).key).is_some());
+        assert!(book.get(&alert("f", 3, AlertStatus::Firing).key).is_none());
+        assert!(book.get(&alert("f", 1, AlertStatus::Firing).key).is_some());
+    }
+
+    #[test]
+    fn every_id_that_is_handed_out_leads_to_an_incident() {
+        let mut book = Book::new(3, []);
+        let alerts: Vec<Alert> = (0..5).map(|at| alert("f", at, AlertStatus::Firing)).collect();
+        deliver(&mut book, &alerts[..3]);
+        assert_eq!(book.plan(&alerts[..4]), Err(TooMany { alerts: 4, max: 3 }));
+        // The new one pushes out alert 0, which is in the same delivery, and so alert 1 has to go.
+        let delivery = deliver(&mut book, &[alerts[0].clone(), alerts[3].clone()]);
+        assert_eq!(delivery.new, [alerts[3].key.clone(), alerts[0].key.clone()]);
+        let known: Vec<bool> = alerts.iter().map(|a| book.get(&a.key).is_some()).collect();
+        assert_eq!(known, [true, false, true, true, false]);
+        deliver(&mut book, &[alerts[4].clone()]);
+        assert!(book.get(&alerts[2].key).is_none() && book.get(&alerts[0].key).is_some());
     }
 }

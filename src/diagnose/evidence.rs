@@ -45,10 +45,11 @@ impl Evidence {
         for (j, links) in links.iter().enumerate() {
             let mut z: [f64; 4] = std::array::from_fn(|r| over(&|s| s.resources[j][r]));
             // Delays between spans include waiting at both ends: they speak for the network only
-            // where no metric of the network does.
+            // where no metric of the service's own network does.
             let has_metrics = situations.iter().any(|s| s.has_network_metrics[j]);
             if !has_metrics {
-                z[Resource::Network.index()] = links.delay;
+                let network = &mut z[Resource::Network.index()];
+                *network = network.max(links.delay);
             }
             has_network_metrics.push(has_metrics);
             resources.push(z);

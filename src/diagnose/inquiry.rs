@@ -50,6 +50,11 @@ impl<'a> Inquiry<'a> {
         Some(Self { mechanism, frames, normal, target: target.target_ms.ln(), observed })
     }
 
+    /// Whether the requests the mechanism knows violate the target at all.
+    pub(super) fn is_violated(&self) -> bool {
+        self.observed > self.target
+    }
+
     /// The net that is asked about.
     pub(super) fn net(&self) -> &CausalNet {
         self.mechanism.net()

@@ -20,6 +20,8 @@ mod search;
 mod tail;
 mod target;
 mod task;
+#[cfg(test)]
+mod tests;
 mod verdict;
 
 pub use book::{Book, Incident, diagnosis_id};

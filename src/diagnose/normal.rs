@@ -9,11 +9,11 @@ use crate::data::{
 use crate::stats::median;
 
 /// Fewer intervals than this before the range make intervals after it count, too.
-const ENOUGH: usize = 20;
+pub(super) const ENOUGH: usize = 20;
 
 /// The frames that tell what is normal for `range`: the newest `count` that met QoS and end before
-/// it. When too few do, as for an alert about the very first minutes in history, frames after the
-/// range help out.
+/// it. When too few do, as for an alert about the very first minutes in history, those after the range
+/// help out, and in the end those inside it: they met QoS, after all.
 pub(super) fn normal_frames<'a>(
     history: &'a [Arc<Frame>],
     range: &Interval,
@@ -27,6 +27,9 @@ pub(super) fn normal_frames<'a>(
         let after = history.iter().filter(|f| f.interval.start >= range.end).filter(usable);
         frames.extend(after.take(count - frames.len()).map(|f| &**f));
     }
+    let missing = ENOUGH.min(count).saturating_sub(frames.len());
+    let inside = history.iter().filter(|f| f.interval.overlaps(range)).filter(usable);
+    frames.extend(inside.take(missing).map(|f| &**f));
     frames
 }
 

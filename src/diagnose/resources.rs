@@ -72,7 +72,11 @@ pub(super) fn resource_of(
         let discount = if *r == Resource::Cpu { CPU_DISCOUNT } else { 1.0 };
         discount * evidence.amplitudes[j][r.index()]
     };
-    let effective = accused.iter().filter(|r| drop[2 + r.index()] >= share_min * whole);
+    let explained = whole.max(network);
+    let effective = accused.iter().filter(|r| {
+        let relief = drop[2 + r.index()];
+        relief > 0.0 && relief >= share_min * explained
+    });
     if let Some(best) = effective.max_by(|a, b| amplitude(a).total_cmp(&amplitude(b))) {
         return Some(*best);
     }

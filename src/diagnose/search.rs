@@ -13,6 +13,8 @@ const NO_EVIDENCE: f64 = 0.3;
 const MEAN_WEIGHT: f64 = 0.1;
 /// With a metric for a witness, this much slowness by itself is enough.
 const SLOW_WITH_EVIDENCE: f64 = 2.0;
+/// Share of the threshold's probability that is almost enough.
+const ALMOST: f64 = 0.32;
 /// Candidates for a joint cause, beside those with evidence: by latents, and by effect.
 const CANDIDATES: (usize, usize) = (4, 3);
 /// Candidates for a joint cause at most; each round of the search asks about every one.
@@ -25,14 +27,14 @@ const JOINT_SLACK: f64 = 0.05;
 const RELIEF_MIN: f64 = 0.5;
 
 /// The answer of level 1.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Suspects {
     /// Culprits, most effective first; empty when nothing explains the violation.
     pub culprits: Vec<usize>,
     /// Each service's own counterfactual, under [`Hypothesis::Keep`].
-    pub alone: Vec<Option<Answer>>,
+    pub alone: Vec<Answer>,
     /// What the culprits' worlds were computed under.
-    pub hypothesis: Option<Hypothesis>,
+    pub hypothesis: Hypothesis,
     /// All culprits restored together.
     pub together: Option<Answer>,
 }
@@ -59,18 +61,20 @@ impl<'a> Search<'a> {
     /// Runs it.
     pub(super) fn run(&self) -> Suspects {
         let count = self.inquiry.net().services.len();
-        let keep: Vec<Query> = (0..count).map(|j| self.query(&[j], Hypothesis::Keep)).collect();
-        let press: Vec<Query> =
-            (0..count).map(|j| self.query(&[j], Hypothesis::BackPressure)).collect();
-        let mut answers = self.inquiry.ask(&[keep, press].concat());
+        // Nobody else can be accused, so nobody else is asked about twice.
+        let abnormal: Vec<usize> = (0..count).filter(|j| self.is_abnormal(*j)).collect();
+        let mut queries: Vec<Query> =
+            (0..count).map(|j| self.query(&[j], Hypothesis::Keep)).collect();
+        queries.extend(abnormal.iter().map(|j| self.query(&[*j], Hypothesis::BackPressure)));
+        let mut answers = self.inquiry.ask(&queries);
         let press = answers.split_off(count);
         let keep = answers;
+        let press: Vec<(usize, Answer)> = abnormal.into_iter().zip(press).collect();
         let (culprits, hypothesis) = self.decide(&keep, &press);
         let together = (!culprits.is_empty())
             .then(|| self.inquiry.ask(&[self.query(&culprits, hypothesis)]).pop())
             .flatten();
-        let alone = keep.iter().copied().map(Some).collect();
-        Suspects { culprits, alone, hypothesis: Some(hypothesis), together }
+        Suspects { culprits, alone: keep, hypothesis, together }
     }
 
     /// All of `services` restored.
@@ -82,22 +86,15 @@ impl<'a> Search<'a> {
         Query { restore, hypothesis }
     }
 
-    fn decide(&self, keep: &[Answer], press: &[Answer]) -> (Vec<usize>, Hypothesis) {
+    /// `keep` answers for every service, `press` for the abnormal ones.
+    fn decide(&self, keep: &[Answer], press: &[(usize, Answer)]) -> (Vec<usize>, Hypothesis) {
         let suffices = |a: &Answer| self.inquiry.probability(a.log_ms) >= self.threshold;
-        let almost =
-            |a: &Answer| a.log_ms <= self.inquiry.target + self.inquiry.uncertainty(a.log_ms);
-        let either: Vec<(Answer, Hypothesis)> = keep
-            .iter()
-            .zip(press)
-            .map(|(k, p)| {
-                if p.log_ms < k.log_ms {
-                    (*p, Hypothesis::BackPressure)
-                } else {
-                    (*k, Hypothesis::Keep)
-                }
-            })
-            .collect();
+        let almost = |a: &Answer| self.inquiry.probability(a.log_ms) >= ALMOST * self.threshold;
         let kept: Vec<(Answer, Hypothesis)> = keep.iter().map(|a| (*a, Hypothesis::Keep)).collect();
+        let mut either = kept.clone();
+        for (j, answer) in press.iter().filter(|(j, p)| p.log_ms < keep[*j].log_ms) {
+            either[*j] = (*answer, Hypothesis::BackPressure);
+        }
         for (answers, good) in [
             (&kept, &suffices as &dyn Fn(&Answer) -> bool),
             (&either, &suffices),
@@ -207,7 +204,10 @@ impl<'a> Search<'a> {
         }
         let callers = self.inquiry.net().callers_of();
         let all = members.clone();
-        members.retain(|j| self.has_evidence(*j) || !all.iter().any(|k| k != j && callers[*k][*j]));
+        members.retain(|j| {
+            let is_above = |k: &usize| k != j && callers[*k][*j] && !callers[*j][*k];
+            self.has_evidence(*j) || !all.iter().any(is_above)
+        });
     }
 
     /// Members by what happens when each alone is left as it was: worst first.

@@ -18,6 +18,8 @@ const ASSUMED_FACTOR: f64 = 1.25;
 const ASSUMED_QUANTILE: f64 = 0.99;
 /// Distance of the lower quartile from the median to standard deviation, for normal data.
 const QUARTILE_TO_SIGMA: f64 = 1.4826;
+/// Labels that name whatever was scraped, which need not be a service.
+const VAGUE: [&str; 2] = ["app", "job"];
 /// Frames an assumption rests on at least.
 const FRAMES_MIN: usize = 10;
 
@@ -29,20 +31,26 @@ pub fn find_target(
     history: &[Arc<Frame>],
     config: &Config,
 ) -> Option<(QosTarget, &'static str)> {
-    let named = config.service_labels.iter().find_map(|l| alert.text(l));
     let known = |name: &str| {
         configured.iter().any(|t| t.service == name)
             || history.iter().rev().take(100).any(|f| f.rpcs.iter().any(|r| &*r.key.callee == name))
     };
     // A label such as `job` may name the prober instead of a service: it counts only when known.
-    let service = config.service_labels.iter().filter_map(|l| alert.text(l)).find(|s| known(s));
+    let labels = || config.service_labels.iter();
+    let service = labels().filter_map(|l| alert.text(l)).find(|s| known(s));
+    let named = labels().filter(|l| !VAGUE.contains(&l.as_str())).find_map(|l| alert.text(l));
     let service = match (service.or(named), configured) {
         (Some(name), _) => name.to_string(),
         (None, [only]) => only.service.clone(),
         (None, _) => busiest_entry(history)?,
     };
-    let number = |name: &str| alert.text(name).and_then(|v| v.trim().parse::<f64>().ok());
-    let quantile = number("sage_quantile").map(|q| if q > 1.0 { q / 100.0 } else { q });
+    // A template may yield anything, `+Inf` included.
+    let number = |name: &str| {
+        alert.text(name).and_then(|v| v.trim().parse::<f64>().ok()).filter(|v| v.is_finite())
+    };
+    let quantile = number("sage_quantile")
+        .map(|q| if q > 1.0 { q / 100.0 } else { q })
+        .filter(|q| *q > 0.0 && *q < 1.0);
     if let Some(target_ms) = number("sage_target_ms").filter(|t| *t > 0.0) {
         let quantile = quantile.unwrap_or(ASSUMED_QUANTILE);
         return Some((QosTarget { service, quantile, target_ms }, "alert"));
@@ -96,6 +104,12 @@ pub fn met_all(frames: &[&Frame], configured: &[QosTarget]) -> Vec<bool> {
     } else {
         configured.to_vec()
     };
+    // A target that is missed most of the time says nothing about what is normal.
+    let is_usual = |target: &&QosTarget| {
+        let judged: Vec<bool> = frames.iter().filter_map(|f| target.is_violated(f)).collect();
+        2 * judged.iter().filter(|violated| **violated).count() <= judged.len()
+    };
+    let targets: Vec<QosTarget> = targets.iter().filter(is_usual).cloned().collect();
     frames.iter().map(|f| met(f, &targets)).collect()
 }
 

@@ -2,6 +2,7 @@
 //! time, on a thread that may compute.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,15 +13,11 @@ use super::config::Config;
 use super::metrics::Metrics;
 use super::verdict::{Question, Verdict, diagnose};
 use crate::data::{
-    Alert, AlertKey, Diagnosis, DiagnosisState, DiagnosisUpdate, EventTime, Frame, ModelRef,
-    Outcome, QosTarget,
+    Alert, AlertKey, AlertStatus, Diagnosis, DiagnosisState, DiagnosisUpdate, EventTime, Frame,
+    ModelRef, Outcome, QosTarget,
 };
 use crate::delivery::AlertDelivery;
 use crate::graph::Mechanism;
-
-/// Diagnoses that may wait. Beyond it the one waiting longest is left at `running` until a new
-/// interval brings it up again.
-const WAITING_MAX: usize = 1000;
 
 /// What a diagnosis is made from at the moment it is made.
 pub struct Facts {
@@ -42,9 +39,12 @@ pub struct Surroundings {
     pub facts: Arc<dyn Fn() -> Facts + Send + Sync>,
     /// Writes alerts to disk.
     pub journal: Box<dyn Journal>,
-    /// Takes diagnoses as they begin, end and are closed.
-    pub updates: mpsc::Sender<DiagnosisUpdate>,
+    /// Hears of diagnoses as they begin, end and are closed. Once it returns, whoever asks for the
+    /// diagnosis finds it as told.
+    pub tell: Box<dyn Fn(DiagnosisUpdate) -> Told + Send + Sync>,
 }
+
+type Told = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Makes alerts safe.
 pub trait Journal: Send + Sync {
@@ -52,7 +52,36 @@ pub trait Journal: Send + Sync {
     fn write(
         &self,
         alerts: Vec<(String, Alert)>,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
+}
+
+/// Alerts whose turn comes. A second look waits for every first one.
+#[derive(Default)]
+struct Waiting {
+    new: VecDeque<AlertKey>,
+    again: VecDeque<AlertKey>,
+}
+
+impl Waiting {
+    fn look_again(&mut self, key: AlertKey) {
+        if !self.new.contains(&key) && !self.again.contains(&key) {
+            self.again.push_back(key);
+        }
+    }
+
+    fn next(&mut self) -> Option<AlertKey> {
+        self.new.pop_front().or_else(|| self.again.pop_front())
+    }
+
+    /// Leaves out what the book has forgotten, and so is bounded as the book is.
+    fn follow(&mut self, book: &Book) {
+        self.new.retain(|key| book.get(key).is_some());
+        self.again.retain(|key| book.get(key).is_some());
+    }
+
+    fn len(&self) -> usize {
+        self.new.len() + self.again.len()
+    }
 }
 
 /// Runs until the webhook is gone. `restored`: alerts of the last run and their diagnoses.
@@ -65,17 +94,13 @@ pub async fn run(
 ) {
     let outcomes = restored.iter().map(|(a, d)| (a.clone(), d.as_ref().and_then(|d| d.outcome)));
     let mut book = Book::new(config.keep, outcomes);
-    // What the last run accepted but did not answer is answered now.
-    let unanswered = restored
-        .into_iter()
-        .filter(|(_, d)| d.as_ref().is_none_or(|d| d.state == DiagnosisState::Running));
-    let mut waiting: VecDeque<AlertKey> = unanswered.map(|(a, _)| a.key).collect();
+    let mut waiting = take_up(restored, &book, &around).await;
     let (answer_tx, mut answers) = mpsc::channel::<(AlertKey, Diagnosis)>(1);
     let mut busy = false;
     let config = Arc::new(config);
     let mut frames_open = true;
     loop {
-        if !busy && let Some(key) = waiting.pop_front() {
+        if !busy && let Some(key) = waiting.next() {
             if let Some(incident) = book.get(&key) {
                 busy = true;
                 let (config, targets) = (config.clone(), targets.borrow().clone());
@@ -94,28 +119,62 @@ pub async fn run(
                 None => frames_open = false,
                 Some(frame) => {
                     for key in book.unsettled(frame.interval.end, &config) {
-                        enqueue(&mut waiting, key);
+                        waiting.look_again(key);
                     }
                 }
             },
             Some((key, diagnosis)) = answers.recv() => {
                 busy = false;
-                book.settle(&key, diagnosis.outcome);
                 metrics.count(&diagnosis);
-                publish(&around, DiagnosisUpdate::Changed(Box::new(diagnosis))).await;
+                if book.settle(&key, diagnosis.outcome) {
+                    (around.tell)(DiagnosisUpdate::Changed(Box::new(diagnosis))).await;
+                }
             }
         }
         metrics.waiting.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
     }
 }
 
-fn enqueue(waiting: &mut VecDeque<AlertKey>, key: AlertKey) {
-    if !waiting.contains(&key) {
-        waiting.push_back(key);
+/// Goes on where the last run was torn from its work: what it accepted but did not answer is
+/// answered now, and a resolve that it journalled but did not make known is made known.
+async fn take_up(
+    restored: Vec<(Alert, Option<Diagnosis>)>,
+    book: &Book,
+    around: &Surroundings,
+) -> Waiting {
+    let mut waiting = Waiting::default();
+    for (alert, diagnosis) in restored {
+        match diagnosis {
+            Some(d) if d.state != DiagnosisState::Running => {
+                if alert.status == AlertStatus::Resolved && d.alert.status == AlertStatus::Firing {
+                    close(d.id, alert, d.outcome, &mut waiting, around).await;
+                }
+            }
+            _ => begin(&alert.key, book, &mut waiting, around).await,
+        }
     }
-    if waiting.len() > WAITING_MAX {
-        waiting.pop_front();
+    waiting
+}
+
+/// Makes known that an alert is being looked into.
+async fn begin(key: &AlertKey, book: &Book, waiting: &mut Waiting, around: &Surroundings) {
+    let Some(incident) = book.get(key) else { return };
+    waiting.new.push_back(key.clone());
+    (around.tell)(DiagnosisUpdate::Changed(Box::new(begun(incident)))).await;
+}
+
+/// Makes a resolve known. A cause that is known stays; an open question gets its last chance.
+async fn close(
+    id: String,
+    alert: Alert,
+    outcome: Option<Outcome>,
+    waiting: &mut Waiting,
+    around: &Surroundings,
+) {
+    if outcome != Some(Outcome::RootCause) {
+        waiting.look_again(alert.key.clone());
     }
+    (around.tell)(DiagnosisUpdate::Resolved { id, alert: Box::new(alert) }).await;
 }
 
 /// Journals a delivery and queues what is new. Returns the ids once everything is on disk.
@@ -124,32 +183,23 @@ async fn accept(
     alerts: &[Alert],
     around: &Surroundings,
     metrics: &Metrics,
-    waiting: &mut VecDeque<AlertKey>,
+    waiting: &mut Waiting,
 ) -> Result<Vec<String>, String> {
-    let delivery: Delivery = book.plan(alerts);
+    let delivery: Delivery = book.plan(alerts).map_err(|e| e.to_string())?;
     if !delivery.journal.is_empty() {
         around.journal.write(delivery.journal.clone()).await?;
     }
     book.apply(&delivery);
-    metrics.duplicates.inc_by((alerts.len() - delivery.journal.len()) as u64);
-    for incident in delivery.new.iter().filter_map(|key| book.get(key)) {
-        enqueue(waiting, incident.alert.key.clone());
-        publish(around, DiagnosisUpdate::Changed(Box::new(begun(incident)))).await;
+    waiting.follow(book);
+    metrics.duplicates.inc_by(alerts.len().saturating_sub(delivery.journal.len()) as u64);
+    for key in &delivery.new {
+        begin(key, book, waiting, around).await;
     }
     for incident in delivery.resolved.iter().filter_map(|key| book.get(key)) {
-        // A cause that is known stays; an open question gets its last chance.
-        if incident.outcome != Some(Outcome::RootCause) {
-            enqueue(waiting, incident.alert.key.clone());
-        }
-        let (id, alert) = (incident.id.clone(), Box::new(incident.alert.clone()));
-        publish(around, DiagnosisUpdate::Resolved { id, alert }).await;
+        let (id, alert) = (incident.id.clone(), incident.alert.clone());
+        close(id, alert, incident.outcome, waiting, around).await;
     }
     Ok(delivery.ids)
-}
-
-async fn publish(around: &Surroundings, update: DiagnosisUpdate) {
-    // Only a stopping program has nobody to tell.
-    drop(around.updates.send(update).await);
 }
 
 /// The diagnosis of an incident that has not been thought about yet.
@@ -226,4 +276,87 @@ fn fill(diagnosis: &mut Diagnosis, verdict: Verdict) {
 #[allow(clippy::disallowed_methods, reason = "how long a diagnosis took is wall-clock time")]
 fn clock() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Registry;
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    fn alert(fingerprint: &str, status: AlertStatus) -> Alert {
+        Alert {
+            key: AlertKey { fingerprint: fingerprint.into(), starts_at: EventTime(0) },
+            status,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            ends_at: None,
+        }
+    }
+
+    fn done(alert: Alert) -> Diagnosis {
+        let id = alert.key.fingerprint.clone();
+        let outcome = Some(Outcome::RootCause);
+        Diagnosis {
+            state: DiagnosisState::Done,
+            outcome,
+            ..begun(&Incident { id, alert, outcome })
+        }
+    }
+
+    struct NoJournal;
+
+    impl Journal for NoJournal {
+        fn write(
+            &self,
+            _: Vec<(String, Alert)>,
+        ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    /// It was answered 200 and journalled, and then the program was killed.
+    #[tokio::test]
+    async fn a_resolve_that_was_not_made_known_is_made_known_at_the_next_start() {
+        let (firing, resolved) = (AlertStatus::Firing, AlertStatus::Resolved);
+        let restored = vec![
+            (alert("torn", resolved), Some(done(alert("torn", firing)))),
+            (alert("open", firing), Some(done(alert("open", firing)))),
+            (alert("closed", resolved), Some(done(alert("closed", resolved)))),
+        ];
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        let around = Surroundings {
+            deliveries: mpsc::channel(1).1,
+            frames: mpsc::channel(1).1,
+            facts: Arc::new(|| Facts { history: Vec::new(), watermark: None, mechanism: None }),
+            journal: Box::new(NoJournal),
+            tell: Box::new(move |update| {
+                heard.lock().unwrap().push(update);
+                Box::pin(async {})
+            }),
+        };
+        let metrics = Metrics::register(&mut Registry::default());
+        let targets = watch::channel(Vec::new()).1;
+        run(Config::default(), targets, around, metrics, restored).await;
+        let told = told.lock().unwrap();
+        assert!(
+            matches!(&told[..], [DiagnosisUpdate::Resolved { id, .. }] if id == "torn"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn a_second_look_waits_for_every_first_one() {
+        let key = |name: &str| alert(name, AlertStatus::Firing).key;
+        let mut waiting = Waiting::default();
+        waiting.look_again(key("old"));
+        waiting.new.push_back(key("first"));
+        waiting.new.push_back(key("second"));
+        waiting.look_again(key("first"));
+        let order: Vec<String> =
+            std::iter::from_fn(|| waiting.next()).map(|k| k.fingerprint).collect();
+        assert_eq!(order, ["first", "second", "old"]);
+    }
 }

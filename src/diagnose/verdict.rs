@@ -1,23 +1,23 @@
 //! One alert, answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::baseline::baseline;
 use super::config::Config;
 use super::evidence::Evidence;
 use super::inquiry::Inquiry;
-use super::normal::{normal_frame, normal_frames};
+use super::normal::{ENOUGH, normal_frame, normal_frames};
 use super::path::path_to;
 use super::range::{episode, range_of};
 use super::resources::resource_of;
 use super::search::{Search, Suspects};
 use super::target::{find_target, met};
 use crate::data::{
-    Alert, BaselineScore, EventTime, Frame, Interval, MetricEvidence, Outcome, PathStep,
-    QosObservation, QosTarget, RootCause, ServiceScore,
+    Alert, BaselineScore, EventTime, Frame, Interval, MetricEvidence, Name, Outcome, PathStep,
+    QosObservation, QosTarget, Resource, RootCause, ServiceScore,
 };
-use crate::graph::{Hypothesis, Mechanism};
+use crate::graph::{CausalNet, Mechanism};
 use crate::stats::median;
 
 /// Baseline scores and metrics shown per diagnosis or culprit.
@@ -102,7 +102,7 @@ pub fn diagnose(question: &Question<'_>) -> Verdict {
     }
     let mut goals = question.targets.to_vec();
     goals.push(target.clone());
-    let calm = normal_frames(question.history, &range, |f| met(f, &goals), config.normal_intervals);
+    let calm = calm_frames(question, &range, &goals, &target);
     verdict.robust_baseline = baseline(&frames, &calm);
     verdict.robust_baseline.truncate(SHOWN);
     let normal = normal_frame(&calm);
@@ -117,9 +117,35 @@ pub fn diagnose(question: &Question<'_>) -> Verdict {
             verdict.note("model", why);
         }
         None => verdict.outcome = Some(Outcome::NoModel),
-        Some(inquiry) => verdict.accuse(&inquiry, &frames, &target, config),
+        Some(inquiry) => {
+            verdict.note_strangers(inquiry.net(), &frames);
+            if inquiry.is_violated() {
+                verdict.accuse(&inquiry, &frames, &target, config);
+            } else {
+                verdict.outcome = Some(Outcome::Unexplained);
+                let why = "requests that the model knows met the target; it has yet to learn the slow \
+                           ones";
+                verdict.note("model", why);
+            }
+        }
     }
     verdict
+}
+
+/// Frames that tell what is normal: those that met every target, or, when another target is hardly ever
+/// met, those that met this one.
+fn calm_frames<'a>(
+    question: &Question<'a>,
+    range: &Interval,
+    goals: &[QosTarget],
+    target: &QosTarget,
+) -> Vec<&'a Frame> {
+    let count = question.config.normal_intervals;
+    let all = normal_frames(question.history, range, |f| met(f, goals), count);
+    if all.len() >= ENOUGH {
+        return all;
+    }
+    normal_frames(question.history, range, |f| met(f, std::slice::from_ref(target)), count)
 }
 
 /// What a verdict without violation shows: the newest interval of the range.
@@ -135,6 +161,18 @@ fn newest_in<'a>(
 impl Verdict {
     fn note(&mut self, key: &str, text: &str) {
         self.notes.insert(key.into(), text.into());
+    }
+
+    /// Notes RPCs that the model was not trained on: their share of the latency stays unexplained.
+    fn note_strangers(&mut self, net: &CausalNet, frames: &[&Frame]) {
+        let strange = frames.iter().flat_map(|f| &f.rpcs).filter(|r| net.rpc(&r.key).is_none());
+        let names: BTreeSet<String> = strange.map(|r| r.key.to_string()).collect();
+        if !names.is_empty() {
+            let shown: Vec<&str> = names.iter().map(String::as_str).take(SHOWN).collect();
+            let text =
+                format!("{} that the model does not know: {}", names.len(), shown.join(", "));
+            self.note("rpcs", &text);
+        }
     }
 
     fn describe(&mut self, frames: &[&Frame], target: &QosTarget) {
@@ -162,15 +200,16 @@ impl Verdict {
         let search = Search::new(inquiry, &evidence, config.evidence, config.threshold);
         let suspects = search.run();
         self.services = scores(inquiry, &evidence, &suspects);
-        let hypothesis = suspects.hypothesis.unwrap_or(Hypothesis::Keep);
+        let hypothesis = suspects.hypothesis;
         for j in &suspects.culprits {
             let others: Vec<usize> = suspects.culprits.iter().copied().filter(|k| k != j).collect();
             let resource =
                 resource_of(inquiry, &search, &evidence, *j, &others, hypothesis, config.evidence);
             let together = suspects.together.map_or(inquiry.observed, |a| a.log_ms);
-            let alone = suspects.alone[*j].map_or(inquiry.observed, |a| a.log_ms);
+            let alone = suspects.alone[*j].log_ms;
             let log_ms = if others.is_empty() { together } else { alone };
-            let (replicas, nodes) = outstanding(frames, &inquiry.net().services[*j], &evidence, *j);
+            let loudest = loudest_of(&evidence, *j, resource);
+            let (replicas, nodes) = outstanding(frames, &inquiry.net().services[*j], loudest);
             self.root_causes.push(RootCause {
                 service: inquiry.net().services[*j].to_string(),
                 resource,
@@ -195,14 +234,14 @@ fn scores(inquiry: &Inquiry<'_>, evidence: &Evidence, suspects: &Suspects) -> Ve
         .alone
         .iter()
         .enumerate()
-        .filter_map(|(j, answer)| {
-            let log_ms = (*answer)?.log_ms;
-            Some(ServiceScore {
+        .map(|(j, answer)| {
+            let log_ms = answer.log_ms;
+            ServiceScore {
                 service: inquiry.net().services[j].to_string(),
                 counterfactual_ms: log_ms.exp(),
                 probability: inquiry.probability(log_ms),
                 abnormality: evidence.strongest(j),
-            })
+            }
         })
         .collect();
     scores.sort_by(|a, b| a.counterfactual_ms.total_cmp(&b.counterfactual_ms));
@@ -230,20 +269,22 @@ fn metrics(inquiry: &Inquiry<'_>, evidence: &Evidence, j: usize, gate: f64) -> V
         .collect()
 }
 
-/// Replicas of a culprit that stand out by its most abnormal metric, and their hosts; all of them
-/// when they are alike.
+/// The most abnormal metric of the accused resource: another resource may be louder, on other replicas.
+fn loudest_of(evidence: &Evidence, j: usize, resource: Option<Resource>) -> Option<&Name> {
+    let of = |r: Resource| evidence.features[j].iter().find(|(_, other, _)| *other == r);
+    resource.and_then(of).map(|(name, _, _)| name)
+}
+
+/// Replicas of a culprit that stand out by a metric, and their hosts; all of them when they are alike.
 fn outstanding(
     frames: &[&Frame],
     service: &str,
-    evidence: &Evidence,
-    j: usize,
+    metric: Option<&Name>,
 ) -> (Vec<String>, Vec<String>) {
     let Some(window) = frames.last().and_then(|f| f.service(service)) else {
         return Default::default();
     };
-    let feature = evidence.features[j]
-        .first()
-        .and_then(|(name, _, _)| window.features.iter().find(|f| f.name == *name));
+    let feature = metric.and_then(|name| window.features.iter().find(|f| f.name == *name));
     let value = |r: usize| feature.and_then(|f| f.by_replica.get(r).copied().flatten());
     let most = (0..window.replicas.len()).filter_map(value).fold(0.0, f64::max);
     let stands_out = |r: &usize| value(*r).is_none_or(|v| v >= most / 2.0);

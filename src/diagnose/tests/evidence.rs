@@ -1,0 +1,89 @@
+//! How abnormal services are, and whose network is slow.
+
+use super::linear::Linear;
+use super::scene::target;
+use super::town::Trouble::{self, Bug, Inward, Links, Loud, Short};
+use super::town::frame;
+use crate::data::Resource::{Cpu, Disk, Network};
+use crate::data::{Frame, RpcKey};
+use crate::diagnose::evidence::Evidence;
+use crate::diagnose::inquiry::Inquiry;
+use crate::graph::Mechanism as _;
+
+const GATE: f64 = 5.0;
+
+fn evidence(mechanism: &Linear, intervals: &[&[Trouble]]) -> Evidence {
+    let frames: Vec<Frame> = intervals.iter().map(|t| frame(4, t)).collect();
+    let frames: Vec<&Frame> = frames.iter().collect();
+    let normal = frame(4, &[]);
+    let inquiry = Inquiry::new(mechanism, &frames, &normal, &target()).unwrap();
+    Evidence::collect(&inquiry, GATE)
+}
+
+fn at(mechanism: &Linear, service: &str) -> usize {
+    mechanism.net().service(service).unwrap()
+}
+
+#[test]
+fn evidence_is_the_median_over_the_intervals() {
+    let mechanism = Linear::new();
+    let once: &[Trouble] = &[Loud("db", Cpu, 50.0), Loud("ads", Disk, 9.0)];
+    let more: &[Trouble] = &[Loud("ads", Disk, 10.0)];
+    let evidence = evidence(&mechanism, &[once, more, &[Loud("ads", Disk, 11.0)]]);
+    assert_eq!(evidence.strongest(at(&mechanism, "db")), 0.0);
+    assert!((evidence.strongest(at(&mechanism, "ads")) - 20.0).abs() < 1e-9);
+}
+
+#[test]
+fn only_a_service_that_is_slow_given_its_callees_is_slow_by_itself() {
+    let mechanism = Linear::new();
+    let evidence = evidence(&mechanism, &[&[Bug("db", 30.0)]]);
+    for service in ["ads", "cache", "cart", "front", "search"] {
+        assert!(evidence.slowness[at(&mechanism, service)].abs() < 0.01, "{service}");
+    }
+    assert!(evidence.slowness[at(&mechanism, "db")] > 50.0);
+}
+
+#[test]
+fn features_are_listed_strongest_first() {
+    let mechanism = Linear::new();
+    let loud: &[Trouble] = &[Loud("db", Disk, 20.0), Short("db", Cpu, 30.0)];
+    let evidence = evidence(&mechanism, &[loud]);
+    let names: Vec<&str> =
+        evidence.features[at(&mechanism, "db")].iter().map(|(n, _, _)| &**n).collect();
+    assert_eq!(names[..2], ["cpu_throttled", "disk_stalls"]);
+}
+
+#[test]
+fn a_link_belongs_to_whom_it_leads_unless_most_links_of_a_service_are_slow() {
+    let mechanism = Linear::new();
+    let list = RpcKey::new("front", "get", "cart", "list");
+    let read = RpcKey::new("cart", "list", "db", "read");
+    let [list, read] = [list, read].map(|key| mechanism.net().rpc(&key).unwrap());
+    let (cart, db) = (at(&mechanism, "cart"), at(&mechanism, "db"));
+    let one = evidence(&mechanism, &[&[Inward("db", 10.0)]]);
+    assert_eq!((&one.nets[cart][..], &one.nets[db][..]), (&[list][..], &[read][..]));
+    assert!(one.delays[cart].abs() < 1e-3 && one.delays[db] > GATE);
+    let both = evidence(&mechanism, &[&[Links("cart", 10.0)]]);
+    let mut own = both.nets[cart].clone();
+    own.sort_unstable();
+    let mut expected = [list, read];
+    expected.sort_unstable();
+    assert_eq!(own, expected);
+}
+
+#[test]
+fn delays_speak_for_the_network_only_where_no_metric_does() {
+    let mut mechanism = Linear::new();
+    let db = at(&mechanism, "db");
+    let of = |mechanism: &Linear| {
+        let evidence = evidence(mechanism, &[&[Inward("db", 10.0)]]);
+        (evidence.resources[db][Network.index()], evidence.has_network_metrics[db])
+    };
+    // The metric: 10 units at 0.5 each. The delays: 10 ms at 0.1 each.
+    let (z, is_measured) = of(&mechanism);
+    assert!((z - 20.0).abs() < 0.1 && is_measured, "{z}");
+    mechanism.has_network_metrics = false;
+    let (z, is_measured) = of(&mechanism);
+    assert!((z - 100.0).abs() < 1.0 && !is_measured, "{z}");
+}

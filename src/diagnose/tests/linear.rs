@@ -1,0 +1,169 @@
+//! A mechanism that knows the application of `town.rs`: every counterfactual can be worked out by
+//! hand.
+
+use super::town::{base, net, percentiles};
+use crate::data::{Frame, Percentiles, Resource, RpcWindow};
+use crate::graph::{
+    CausalNet, Hypothesis, Latencies, Mechanism, Quality, Query, Restore, Situation, What,
+};
+
+/// Usual deviation of a metric, and of a service's own latency in milliseconds.
+const SIGMA: f64 = 0.5;
+/// Usual deviation of the delays of an RPC, milliseconds.
+const DELAY_SIGMA: f64 = 0.1;
+
+/// The mechanism.
+#[derive(Debug)]
+pub(super) struct Linear {
+    net: CausalNet,
+    quality: Quality,
+    /// Whether the network has metrics, or only delays between spans speak for it.
+    pub(super) has_network_metrics: bool,
+    /// Whether whatever is restored changes nothing.
+    pub(super) is_deaf: bool,
+    /// A service of which every metric is believed, even when the latency says otherwise.
+    pub(super) believed: Option<&'static str>,
+}
+
+fn p99(p: Percentiles) -> f64 {
+    f64::from(p.0[4])
+}
+
+fn delay(w: &RpcWindow) -> f64 {
+    p99(w.request) + p99(w.response)
+}
+
+/// Level of the metric of `resource`.
+fn level(frame: &Frame, service: &str, resource: Resource) -> f64 {
+    let window = frame.service(service).unwrap();
+    window.features.iter().find(|f| f.role.resource() == Some(resource)).unwrap().level()
+}
+
+const SERVER_SIDE: [Resource; 3] = [Resource::Cpu, Resource::Memory, Resource::Disk];
+
+impl Linear {
+    pub(super) fn new() -> Self {
+        let quality =
+            Quality { r2: 1.0, r2_log: 1.0, r2_prior: 1.0, rmse_ms: 0.0, by_rpc: vec![1.0; 7] };
+        Self { net: net(), quality, has_network_metrics: true, is_deaf: false, believed: None }
+    }
+
+    fn window<'a>(&self, frame: &'a Frame, i: usize) -> &'a RpcWindow {
+        frame.rpc(&self.net.rpcs[i].key).unwrap()
+    }
+
+    /// What the callee of RPC `i` takes by itself.
+    fn own(&self, frame: &Frame, i: usize) -> f64 {
+        let children = self.net.rpcs[i].children.iter();
+        let waits: f64 = children.map(|k| p99(self.window(frame, *k).client)).sum();
+        p99(self.window(frame, i).server) - waits
+    }
+
+    /// How much of it the metrics explain.
+    fn explained(frame: &Frame, service: &str) -> f64 {
+        SERVER_SIDE.iter().map(|r| level(frame, service, *r) - super::town::LEVEL).sum()
+    }
+
+    /// What nothing explains: the latent.
+    fn unexplained(&self, frame: &Frame, i: usize) -> f64 {
+        let service = &self.net.services[self.net.rpcs[i].callee];
+        self.own(frame, i) - base(service) - Self::explained(frame, service)
+    }
+
+    fn own_in(&self, frame: &Frame, normal: &Frame, query: &Query, i: usize) -> f64 {
+        let j = self.net.rpcs[i].callee;
+        let service = &self.net.services[j];
+        let mut latent = self.unexplained(frame, i);
+        let mut metrics: Vec<f64> = SERVER_SIDE.map(|r| level(frame, service, r)).to_vec();
+        let restored: Vec<&Restore> = query.restore.iter().filter(|r| r.service == j).collect();
+        let is_touched = restored.iter().any(|r| r.what != What::Network);
+        for restore in restored {
+            for (n, resource) in SERVER_SIDE.iter().enumerate() {
+                let is_meant = match restore.what {
+                    What::All | What::Server => true,
+                    What::Resource(r) => r == *resource,
+                    What::Network => false,
+                };
+                if is_meant {
+                    metrics[n] = level(normal, service, *resource);
+                }
+            }
+            let is_believed = self.believed == Some(&**service);
+            if matches!(restore.what, What::All | What::Server) && !is_believed {
+                latent = 0.0;
+            }
+        }
+        if query.hypothesis == Hypothesis::BackPressure && !is_touched {
+            latent = 0.0;
+        }
+        base(service) + latent + metrics.iter().map(|m| m - super::town::LEVEL).sum::<f64>()
+    }
+
+    fn world(&self, frame: &Frame, normal: &Frame, query: &Query) -> Latencies {
+        let mut world = Latencies {
+            client: self.net.rpcs.iter().map(|r| frame.rpc(&r.key).unwrap().client).collect(),
+            server: self.net.rpcs.iter().map(|r| frame.rpc(&r.key).unwrap().server).collect(),
+        };
+        if self.is_deaf {
+            return world;
+        }
+        for &i in &self.net.order {
+            let children = self.net.rpcs[i].children.iter();
+            let waits: f64 = children.map(|k| p99(world.client[*k])).sum();
+            let server = self.own_in(frame, normal, query, i) + waits;
+            let is_net_restored = query.restore.iter().any(|r| r.nets.contains(&i));
+            let delays = delay(self.window(if is_net_restored { normal } else { frame }, i));
+            world.server[i] = percentiles(server);
+            world.client[i] = percentiles(server + delays);
+        }
+        world
+    }
+}
+
+impl Mechanism for Linear {
+    fn net(&self) -> &CausalNet {
+        &self.net
+    }
+
+    fn answer(&self, frame: &Frame, normal: &Frame, queries: &[Query]) -> Vec<Latencies> {
+        queries.iter().map(|q| self.world(frame, normal, q)).collect()
+    }
+
+    fn situation(&self, frame: &Frame, normal: &Frame) -> Situation {
+        let services = self.net.services.iter();
+        let rises: Vec<[f64; 4]> = services
+            .map(|s| {
+                Resource::ALL.map(|r| {
+                    let is_blind = r == Resource::Network && !self.has_network_metrics;
+                    if is_blind { 0.0 } else { level(frame, s, r) - level(normal, s, r) }
+                })
+            })
+            .collect();
+        let most = |value: &dyn Fn(usize) -> f64| -> Vec<f64> {
+            let of = |j: usize| self.net.served(j).map(value).fold(f64::NEG_INFINITY, f64::max);
+            (0..self.net.services.len()).map(of).collect()
+        };
+        let features = |rise: &[f64; 4]| {
+            let name = |r: Resource| {
+                let metric = super::town::METRICS.iter().find(|m| m.1.resource() == Some(r));
+                metric.unwrap().0.into()
+            };
+            Resource::ALL.map(|r| (name(r), r, rise[r.index()] / SIGMA)).to_vec()
+        };
+        let excess = |i: usize| self.own(frame, i) - self.own(normal, i);
+        let lateness = |i: usize| delay(self.window(frame, i)) - delay(self.window(normal, i));
+        Situation {
+            resources: rises.iter().map(|z| z.map(|rise| rise / SIGMA)).collect(),
+            amplitudes: rises.iter().map(|z| z.map(|rise| rise / 20.0)).collect(),
+            features: rises.iter().map(features).collect(),
+            has_network_metrics: vec![self.has_network_metrics; self.net.services.len()],
+            slowness: most(&|i| excess(i) / SIGMA),
+            latents: most(&|i| self.unexplained(frame, i).abs() / SIGMA),
+            delays: (0..self.net.rpcs.len()).map(|i| lateness(i) / DELAY_SIGMA).collect(),
+        }
+    }
+
+    fn quality(&self) -> &Quality {
+        &self.quality
+    }
+}

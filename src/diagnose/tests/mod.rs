@@ -1,0 +1,13 @@
+mod alerts;
+mod baseline;
+mod culprits;
+mod evidence;
+mod intervals;
+mod linear;
+mod normal;
+mod probability;
+mod resources;
+mod scene;
+mod shown;
+mod target;
+mod town;

@@ -1,0 +1,48 @@
+//! Level 2: the resource.
+
+use super::scene::{Scene, named};
+use super::town::Trouble::{Inward, Links, Loud, Short};
+use crate::data::Resource::{Cpu, Disk, Memory, Network};
+
+fn resource_of(troubles: &[super::town::Trouble]) -> Option<crate::data::Resource> {
+    let verdict = Scene::after_calm(troubles).verdict();
+    let named = named(&verdict);
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert_eq!(named[0].0, "db");
+    named[0].1
+}
+
+/// Paging keeps the processor busy, never the other way round.
+#[test]
+fn a_memory_shortage_that_drives_the_processor_is_a_memory_shortage() {
+    let paging = [Short("db", Memory, 30.0), Loud("db", Cpu, 40.0)];
+    assert_eq!(resource_of(&paging), Some(Memory));
+}
+
+#[test]
+fn the_resource_that_deviates_most_is_named_when_several_do() {
+    assert_eq!(resource_of(&[Short("db", Disk, 30.0), Short("db", Memory, 8.0)]), Some(Disk));
+    assert_eq!(resource_of(&[Short("db", Cpu, 30.0), Short("db", Disk, 8.0)]), Some(Cpu));
+}
+
+#[test]
+fn a_slow_network_beside_a_small_shortage_is_the_network() {
+    assert_eq!(resource_of(&[Inward("db", 30.0), Short("db", Cpu, 3.0)]), Some(Network));
+}
+
+/// Where no metric speaks of the network, only delays between spans do, and those include waiting
+/// for a starved process at either end.
+#[test]
+fn without_network_metrics_slow_links_alone_are_the_network_and_beside_a_shortage_are_not() {
+    let blind = |troubles: &[super::town::Trouble]| {
+        let mut scene = Scene::after_calm(troubles);
+        scene.mechanism.as_mut().unwrap().has_network_metrics = false;
+        let verdict = scene.verdict();
+        assert_eq!(verdict.root_causes.len(), 1);
+        (verdict.root_causes[0].service.clone(), verdict.root_causes[0].resource)
+    };
+    assert_eq!(blind(&[Inward("db", 30.0)]), ("db".into(), Some(Network)));
+    assert_eq!(blind(&[Links("cart", 15.0)]), ("cart".into(), Some(Network)));
+    let starved = [Inward("db", 20.0), Short("db", Cpu, 15.0)];
+    assert_eq!(blind(&starved), ("db".into(), Some(Cpu)));
+}

@@ -1,0 +1,93 @@
+//! What a verdict shows beside the culprits.
+
+use super::scene::{CALM, Scene, TARGET_MS, alert, assert_ms, history};
+use super::town::CALM_MS;
+use super::town::Trouble::{Bug, Short};
+use crate::data::Resource::{Cpu, Memory};
+
+#[test]
+fn the_path_leads_from_the_entry_to_the_culprit_hop_by_hop() {
+    let verdict = Scene::after_calm(&[Short("db", Cpu, 30.0)]).verdict();
+    let hops: Vec<&str> = verdict.path.iter().map(|s| s.rpc.as_str()).collect();
+    let expected = ["user -> front get", "front (get) -> cart list", "cart (list) -> db read"];
+    assert_eq!(hops, expected);
+    for (step, normal) in verdict.path.iter().zip([CALM_MS, 8.8, 4.4]) {
+        assert_ms(step.normal_ms, normal);
+        assert_ms(step.observed_ms, normal + 30.0);
+        assert_ms(step.counterfactual_ms, normal);
+    }
+}
+
+#[test]
+fn the_path_to_a_culprit_at_the_entry_is_one_step() {
+    let verdict = Scene::after_calm(&[Bug("front", 30.0)]).verdict();
+    assert_eq!(verdict.path.len(), 1);
+    assert_eq!(verdict.path[0].rpc, "user -> front get");
+}
+
+/// cache is called by search and by ads; whichever of them grew more is the way the trouble came.
+#[test]
+fn of_two_ways_to_the_culprit_the_path_takes_the_one_that_grew_most() {
+    for way in ["search", "ads"] {
+        let verdict = Scene::after_calm(&[Short("cache", Cpu, 30.0), Bug(way, 10.0)]).verdict();
+        assert_eq!(verdict.root_causes[0].service, "cache");
+        let hops: Vec<&str> = verdict.path.iter().map(|s| s.rpc.as_str()).collect();
+        assert_eq!(hops.len(), 3);
+        assert!(hops[1].starts_with(&format!("front (get) -> {way} ")), "{way}: {hops:?}");
+    }
+}
+
+#[test]
+fn metrics_of_a_culprit_stand_beside_their_normal_the_strongest_first() {
+    let verdict = Scene::after_calm(&[Short("db", Cpu, 30.0), Short("db", Memory, 12.0)]).verdict();
+    let metrics = &verdict.root_causes[0].metrics;
+    let shown: Vec<(&str, f64, f64)> =
+        metrics.iter().map(|m| (m.name.as_str(), m.observed, m.normal)).collect();
+    assert_eq!(shown, [("cpu_throttled", 31.0, 1.0), ("memory_faults", 13.0, 1.0)]);
+}
+
+#[test]
+fn the_replica_that_stands_out_is_named_with_its_host() {
+    let verdict = Scene::after_calm(&[Short("db", Cpu, 30.0)]).verdict();
+    let cause = &verdict.root_causes[0];
+    assert_eq!(
+        (&cause.replicas[..], &cause.nodes[..]),
+        (&["db-0".into()][..], &["host-0".into()][..])
+    );
+}
+
+#[test]
+fn replicas_that_are_alike_are_all_named() {
+    let verdict = Scene::after_calm(&[Bug("db", 30.0)]).verdict();
+    assert_eq!(verdict.root_causes[0].replicas, ["db-0", "db-1"]);
+    assert_eq!(verdict.root_causes[0].nodes, ["host-0", "host-1"]);
+}
+
+/// From what would have helped most to what would have changed nothing.
+#[test]
+fn services_are_listed_by_their_counterfactual_and_the_more_it_helps_the_likelier_it_is() {
+    let troubles = [Short("db", Cpu, 4.0), Bug("ads", 3.0), Bug("search", 2.0), Bug("cart", 1.0)];
+    let verdict = Scene::after_calm(&troubles).verdict();
+    let order: Vec<&str> = verdict.services.iter().take(4).map(|s| s.service.as_str()).collect();
+    assert_eq!(order, ["db", "ads", "search", "cart"]);
+    assert_eq!(verdict.services.len(), 6);
+    for pair in verdict.services.windows(2) {
+        assert!(pair[0].counterfactual_ms <= pair[1].counterfactual_ms, "{pair:?}");
+        assert!(pair[0].probability >= pair[1].probability - 1e-6, "{pair:?}");
+    }
+    for service in &verdict.services {
+        let meets = service.counterfactual_ms <= TARGET_MS;
+        assert_eq!(service.probability >= 0.5, meets, "{service:?}");
+    }
+}
+
+#[test]
+fn a_verdict_says_how_much_of_the_graph_was_seen_and_where_the_target_is_from() {
+    let mut scene = Scene::new(history(&[(CALM, &[]), (1, &[Bug("db", 30.0)])]), alert(CALM));
+    let mut last = (**scene.history.last().unwrap()).clone();
+    last.completeness = 0.75;
+    *scene.history.last_mut().unwrap() = last.into();
+    let verdict = scene.verdict();
+    assert_eq!(verdict.graph_completeness, 0.75);
+    assert_eq!(verdict.notes["target"], "configuration");
+}
