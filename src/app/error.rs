@@ -1,11 +1,13 @@
-//! Why the sidecar did not start.
+//! Why the sidecar did not start, or did not go on.
+
+use std::path::PathBuf;
 
 use crate::http::BindError;
 use crate::store;
 
-/// A start-up failure.
+/// A failure of the whole sidecar.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum Error {
     /// A port.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -13,6 +15,22 @@ pub enum StartError {
     #[error(transparent)]
     Store(#[from] store::Error),
     /// Grafana's token file.
-    #[error("grafana.token_file: {0}")]
-    Token(std::io::Error),
+    #[error("grafana.token_file = {path:?}: {source}")]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: std::io::Error,
+    },
+    /// The operating system gives no signals.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    /// A part is gone, so the others work for nothing.
+    #[error("part {part:?} ended although nobody had asked it to: {why}; please report this")]
+    Ended {
+        /// Which part.
+        part: &'static str,
+        /// How it ended.
+        why: String,
+    },
 }

@@ -1,10 +1,15 @@
 //! Wiring: the only place that sees more than one stage.
 
+mod disk;
 mod error;
+mod news;
 mod privilege;
 mod run;
+mod signals;
+mod views;
 mod wiring;
 
-pub use error::StartError;
+pub use error::Error;
 pub use privilege::drop_capabilities;
-pub use run::{Running, serve, start, wait_for_signal};
+pub use run::{Running, serve, start};
+pub use signals::{Request, Signals};

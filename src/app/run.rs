@@ -2,15 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 
-use super::error::StartError;
-use super::wiring::{Pipeline, build};
+use super::error::Error;
+use super::signals::{Request, Signals};
+use super::wiring::{Part, Pipeline, ReloadRequest, build};
 use crate::config::{Config, load};
 use crate::data::QosTarget;
 use crate::http::Listener;
@@ -29,15 +31,15 @@ pub struct Running {
     pub otlp_http: SocketAddr,
     stop: watch::Sender<bool>,
     is_ready: Arc<AtomicBool>,
-    parts: Vec<(&'static str, JoinHandle<()>)>,
-    store: std::thread::JoinHandle<()>,
+    reload: mpsc::Sender<ReloadRequest>,
+    parts: Vec<Part>,
 }
 
 /// Starts everything; ports are bound before it returns. `path` is read again on reload.
 ///
 /// # Errors
-/// [`StartError`]: a port or the data directory cannot be had.
-pub async fn start(config: &Config, path: Option<PathBuf>) -> Result<Running, StartError> {
+/// [`Error`]: a port or the data directory cannot be had.
+pub async fn start(config: &Config, path: Option<PathBuf>) -> Result<Running, Error> {
     // Ports first: with one taken, nothing else should have happened.
     let http = Listener::bind("http", config.listen.http).await?;
     let otlp_grpc = Listener::bind("otlp_grpc", config.listen.otlp_grpc).await?;
@@ -64,8 +66,8 @@ pub async fn start(config: &Config, path: Option<PathBuf>) -> Result<Running, St
         otlp_http: addresses.2,
         stop,
         is_ready: pipeline.is_ready,
+        reload: pipeline.reload,
         parts,
-        store: pipeline.store,
     })
 }
 
@@ -76,51 +78,74 @@ impl Running {
         self.is_ready.store(false, Ordering::Relaxed);
         self.stop.send_replace(true);
         for (name, mut part) in self.parts {
-            if tokio::time::timeout(STOP_EACH, &mut part).await.is_err() {
-                tracing::warn!(part = name, "did not stop in time; it is cut off");
-                part.abort();
+            match tokio::time::timeout(STOP_EACH, &mut part).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(part = name, %error, "did not stop cleanly"),
+                Err(_) => {
+                    tracing::warn!(part = name, "did not stop in time; it is cut off");
+                    part.abort();
+                }
             }
         }
-        let store = tokio::task::spawn_blocking(move || self.store.join());
-        match tokio::time::timeout(STOP_EACH, store).await {
-            Ok(Ok(Ok(()))) => tracing::info!("stopped"),
-            _ => tracing::error!("the database writer did not stop cleanly"),
+        tracing::info!("stopped");
+    }
+
+    /// Reads the configuration again, as `POST /-/reload` does.
+    async fn reload(&self) {
+        let (answer, heard) = oneshot::channel();
+        // The part that reads it lives as long as this.
+        drop(self.reload.send(answer).await);
+        if let Ok(Err(faults)) = heard.await {
+            tracing::error!(faults, "the configuration is not reloaded");
         }
     }
 }
 
-/// Serves until SIGTERM or SIGINT.
-///
-/// # Errors
-/// [`StartError`].
-pub async fn serve(config: &Config, path: Option<PathBuf>) -> Result<(), StartError> {
-    let running = start(config, path).await?;
-    wait_for_signal().await;
-    tracing::info!("stopping");
-    running.stop().await;
-    Ok(())
-}
-
-/// Returns at the first SIGTERM or SIGINT.
-pub async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut wait = Vec::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        match signal(kind) {
-            Ok(stream) => wait.push(stream),
-            Err(error) => tracing::error!(%error, "cannot listen for a signal"),
+/// Waits until a part ends, and takes it out of the list. While nobody has asked for a stop, that is
+/// a failure: the others would go on for nothing.
+async fn first_end(parts: &mut Vec<Part>) -> Error {
+    let (at, result) = std::future::poll_fn(|cx| {
+        for (at, (_, part)) in parts.iter_mut().enumerate() {
+            if let Poll::Ready(result) = Pin::new(part).poll(cx) {
+                return Poll::Ready((at, result));
+            }
         }
-    }
-    std::future::poll_fn(|cx| {
-        let fired = wait.iter_mut().any(|s| s.poll_recv(cx).is_ready());
-        if fired { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        Poll::Pending
     })
     .await;
+    let (part, _) = parts.remove(at);
+    let why = result.map_or_else(|error| error.to_string(), |()| "nothing left to do".into());
+    Error::Ended { part, why }
+}
+
+/// Serves until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+///
+/// # Errors
+/// [`Error`]: it does not start, or a part of it ends by itself.
+pub async fn serve(config: &Config, path: Option<PathBuf>) -> Result<(), Error> {
+    // Before anybody can hear that it is ready, and send one.
+    let mut signals = Signals::catch().map_err(Error::Signals)?;
+    let mut running = start(config, path).await?;
+    let end = loop {
+        tokio::select! {
+            request = signals.next() => match request {
+                Request::Stop => break Ok(()),
+                Request::Reload => running.reload().await,
+            },
+            error = first_end(&mut running.parts) => break Err(error),
+        }
+    };
+    match &end {
+        Ok(()) => tracing::info!("stopping"),
+        Err(error) => tracing::error!(%error, "stopping"),
+    }
+    running.stop().await;
+    end
 }
 
 /// Answers `/-/reload` until the stop.
 async fn reload_on_request(
-    mut requests: mpsc::Receiver<oneshot::Sender<Result<String, String>>>,
+    mut requests: mpsc::Receiver<ReloadRequest>,
     targets: watch::Sender<Vec<QosTarget>>,
     path: Option<PathBuf>,
     mut stopped: watch::Receiver<bool>,
@@ -144,4 +169,20 @@ fn reload(path: Option<&Path>, targets: &watch::Sender<Vec<QosTarget>>) -> Resul
     targets.send_replace(config.qos);
     tracing::info!(targets = count, "QoS targets reloaded");
     Ok(format!("{count} QoS targets are in effect; other keys take effect at the next start"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_dies_is_named_with_its_last_words() {
+        let mut parts: Vec<Part> = vec![
+            ("windows", tokio::spawn(std::future::pending())),
+            ("model", tokio::spawn(async { panic!("out of luck") })),
+        ];
+        let text = first_end(&mut parts).await.to_string();
+        assert!(text.contains("\"model\"") && text.contains("out of luck"), "{text}");
+        assert_eq!(parts.len(), 1);
+    }
 }

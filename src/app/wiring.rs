@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::error::StartError;
+use super::disk::{DiskJournal, load_model, pair_up, pushed, remember, write_frames};
+use super::error::Error;
+use super::news::{fan_out, post_news, tell};
+use super::views::{facts, follow_graph, learn_graph, progress_view, wall_ms};
 use crate::config::Config;
-use crate::data::{
-    Alert, Diagnosis, DiagnosisUpdate, EventTime, Frame, ModelRef, QosTarget, SavedModel, Telemetry,
-};
+use crate::data::{Diagnosis, Frame, QosTarget, Telemetry};
 use crate::delivery::AlertDelivery;
-use crate::graph::{Mechanism, RpcGraph};
-use crate::model::{Model, Status};
+use crate::graph::RpcGraph;
+use crate::model::Status;
 use crate::observe::{Exposition, ProcessCollector, Registry};
 use crate::queue::weighted;
 use crate::report::{Board, Views};
@@ -32,16 +32,21 @@ const NEWS: usize = 1024;
 /// Questions from the API that may wait.
 const QUESTIONS: usize = 4;
 
+/// A part of the sidecar that runs until it has nothing left to do.
+pub(super) type Part = (&'static str, JoinHandle<()>);
+/// Answered with what a reload came to.
+pub(super) type ReloadRequest = oneshot::Sender<Result<String, String>>;
+
 /// A built pipeline: routers to serve and tasks that run.
 pub(super) struct Pipeline {
     pub(super) http: Router,
     pub(super) otlp_grpc: Router,
     pub(super) otlp_http: Router,
     /// In the order in which they end once the listeners are gone.
-    pub(super) tasks: Vec<(&'static str, JoinHandle<()>)>,
-    pub(super) store: std::thread::JoinHandle<()>,
+    pub(super) tasks: Vec<Part>,
     pub(super) is_ready: Arc<AtomicBool>,
-    pub(super) reloads: mpsc::Receiver<oneshot::Sender<Result<String, String>>>,
+    pub(super) reload: mpsc::Sender<ReloadRequest>,
+    pub(super) reloads: mpsc::Receiver<ReloadRequest>,
     pub(super) targets: watch::Sender<Vec<QosTarget>>,
 }
 
@@ -53,7 +58,7 @@ struct Metrics {
     diagnose: diagnose::Metrics,
     report: report::Metrics,
     store: store::Metrics,
-    exposition: Exposition,
+    registry: Registry,
 }
 
 impl Metrics {
@@ -67,7 +72,7 @@ impl Metrics {
             diagnose: diagnose::Metrics::register(&mut registry),
             report: report::Metrics::register(&mut registry),
             store: store::Metrics::register(&mut registry),
-            exposition: Exposition::new(registry),
+            registry,
         }
     }
 }
@@ -95,9 +100,12 @@ struct Latest {
     clippy::too_many_lines,
     reason = "one line a channel and one a task: the program as a list"
 )]
-pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
-    let metrics = Metrics::new();
-    let token = config.grafana.read_token().map_err(StartError::Token)?;
+pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
+    let mut metrics = Metrics::new();
+    let token = config.grafana.read_token().map_err(|source| Error::Token {
+        path: config.grafana.token_file.clone().unwrap_or_default(),
+        source,
+    })?;
     let (frames_kept, diagnoses_kept) = (config.window.history, config.diagnose.keep);
     let (disk, restored, store) =
         store::open(&config.data.dir, frames_kept, diagnoses_kept, metrics.store.clone())?;
@@ -120,6 +128,13 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
         targets: watch::channel(config.qos.clone()),
     };
 
+    let in_newest = shared.history.clone();
+    metrics.registry.register_collector(Box::new(report::Gauges {
+        board: shared.board.clone(),
+        targets: latest.targets.1.clone(),
+        newest: Arc::new(move || in_newest.newest()),
+    }));
+
     // Telemetry: a full queue makes senders come again.
     let (telemetry_tx, telemetry_rx) = weighted::<Telemetry>(config.receive.queue_items_max);
     // Alerts: a full queue answers 503 and Alertmanager retries.
@@ -131,8 +146,8 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
     let (to_diagnose, diagnose_frames) = mpsc::channel(FRAMES);
     let (to_graph, graph_frames) = mpsc::channel(FRAMES);
     // News about diagnoses.
-    let (update_tx, update_rx) = mpsc::channel::<DiagnosisUpdate>(NEWS);
-    let (to_grafana, grafana_rx) = mpsc::channel::<Diagnosis>(NEWS);
+    let (changed_tx, changed_rx) = mpsc::channel::<Diagnosis>(NEWS);
+    let (to_grafana, grafana_rx) = mpsc::channel::<String>(NEWS);
     // Questions from the API.
     let (train_tx, train_rx) = mpsc::channel(QUESTIONS);
     let (reload_tx, reloads) = mpsc::channel(QUESTIONS);
@@ -153,7 +168,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
         frames: diagnose_frames,
         facts: facts(&shared.history, &latest.progress.1, &latest.model.1),
         journal: Box::new(DiskJournal(shared.disk.clone())),
-        updates: update_tx,
+        tell: Box::new(tell(shared.board.clone(), changed_tx)),
     };
     let graph =
         follow_graph(graph_frames, shared.history.clone(), config.graph.clone(), latest.graph.0);
@@ -175,11 +190,12 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
         config.grafana.clone(),
         token,
         grafana_rx,
-        annotations.into_iter().collect(),
+        shared.board.clone(),
+        pushed(annotations),
         remember(shared.disk.clone()),
-        metrics.report,
+        metrics.report.clone(),
     );
-    let news = post_news(update_rx, shared.board.clone(), shared.disk.clone(), to_grafana);
+    let news = post_news(changed_rx, shared.disk.clone(), to_grafana, metrics.report);
     let fan_out = fan_out(frame_rx, vec![to_disk, to_model, to_diagnose, to_graph]);
     let tasks = vec![
         ("windows", tokio::spawn(window::run(windower, telemetry_rx, outputs))),
@@ -188,8 +204,9 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
         ("graph", tokio::spawn(graph)),
         ("model", tokio::spawn(model)),
         ("diagnoses", tokio::spawn(diagnoses)),
-        ("board", tokio::spawn(news)),
+        ("news", tokio::spawn(news)),
         ("grafana", tokio::spawn(grafana)),
+        ("database", tokio::task::spawn_blocking(|| end_of(store))),
     ];
 
     let intake = receive::Intake {
@@ -211,76 +228,23 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, StartError> {
         progress: Arc::new(move || progress_view(&progress_rx.borrow(), in_history.len())),
         targets: latest.targets.1,
         train: train_tx,
-        reload: reload_tx,
-        exposition: metrics.exposition,
+        reload: reload_tx.clone(),
+        exposition: Exposition::new(metrics.registry),
         is_ready: shared.is_ready.clone(),
     };
     Ok(Pipeline {
         otlp_grpc: receive::grpc_router(intake.clone()),
         otlp_http: receive::http_router(intake.clone()),
-        http: report::router(views)
-            .merge(receive::remote_write_router(intake.clone()))
-            .merge(receive::webhook_router(intake)),
+        http: report::router(
+            views,
+            receive::remote_write_router(intake.clone()).merge(receive::webhook_router(intake)),
+        ),
         tasks,
-        store,
         is_ready: shared.is_ready,
+        reload: reload_tx,
         reloads,
         targets: latest.targets.0,
     })
-}
-
-#[allow(clippy::disallowed_methods, reason = "the guard against the future needs the wall clock")]
-fn wall_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn load_model(saved: &SavedModel) -> Option<Arc<Model>> {
-    match Model::load(saved) {
-        Ok(model) => Some(Arc::new(model)),
-        Err(error) => {
-            tracing::warn!(%error, "the saved model is not used; a new one will be trained");
-            None
-        }
-    }
-}
-
-fn pair_up(alerts: Vec<Alert>, diagnoses: &[Diagnosis]) -> Vec<(Alert, Option<Diagnosis>)> {
-    let of = |alert: &Alert| diagnoses.iter().find(|d| d.alert.key == alert.key).cloned();
-    alerts.into_iter().map(|a| (a.clone(), of(&a))).collect()
-}
-
-fn learn_graph(history: &History, config: &crate::graph::Config) -> Arc<RpcGraph> {
-    let frames = history.all();
-    Arc::new(RpcGraph::learn(frames.iter().map(|f| &**f), config))
-}
-
-/// Hands each frame to every consumer. A consumer that has ended is left out.
-async fn fan_out(mut frames: mpsc::Receiver<Arc<Frame>>, consumers: Vec<mpsc::Sender<Arc<Frame>>>) {
-    while let Some(frame) = frames.recv().await {
-        for consumer in &consumers {
-            drop(consumer.send(frame.clone()).await);
-        }
-    }
-}
-
-async fn write_frames(mut frames: mpsc::Receiver<Arc<Frame>>, disk: Handle) {
-    while let Some(frame) = frames.recv().await {
-        if let Err(error) = disk.frame(frame).await {
-            tracing::error!(%error, "a frame is not on disk");
-        }
-    }
-}
-
-async fn follow_graph(
-    mut frames: mpsc::Receiver<Arc<Frame>>,
-    history: History,
-    config: crate::graph::Config,
-    graph: watch::Sender<Arc<RpcGraph>>,
-) {
-    while frames.recv().await.is_some() {
-        graph.send_replace(learn_graph(&history, &config));
-    }
 }
 
 fn model_inputs(
@@ -306,77 +270,9 @@ fn model_inputs(
     }
 }
 
-fn facts(
-    history: &History,
-    progress: &watch::Receiver<Progress>,
-    model: &watch::Receiver<Status>,
-) -> Arc<dyn Fn() -> diagnose::Facts + Send + Sync> {
-    let (history, progress, model) = (history.clone(), progress.clone(), model.clone());
-    Arc::new(move || {
-        let in_use = model.borrow().model.clone();
-        diagnose::Facts {
-            history: history.all(),
-            watermark: progress.borrow().watermark,
-            mechanism: in_use.map(|m| {
-                let reference = ModelRef {
-                    id: m.id.clone(),
-                    trained_at: m.trained_at,
-                    r2: crate::graph::Mechanism::quality(&*m).r2,
-                };
-                (m as Arc<dyn Mechanism>, reference)
-            }),
-        }
-    })
-}
-
-struct DiskJournal(Handle);
-
-impl diagnose::Journal for DiskJournal {
-    fn write(
-        &self,
-        alerts: Vec<(String, Alert)>,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
-        Box::pin(self.0.alerts(alerts))
-    }
-}
-
-/// Puts news on the board, on disk and on the way to Grafana.
-async fn post_news(
-    mut updates: mpsc::Receiver<DiagnosisUpdate>,
-    board: Board,
-    disk: Handle,
-    grafana: mpsc::Sender<Diagnosis>,
-) {
-    while let Some(update) = updates.recv().await {
-        let Some(diagnosis) = board.apply(update) else { continue };
-        if let Err(error) = disk.diagnosis(diagnosis.clone()).await {
-            tracing::error!(%error, "a diagnosis is not on disk");
-        }
-        if let Some(outcome) = diagnosis.outcome {
-            tracing::info!(id = diagnosis.id, ?outcome, text = diagnosis.text, "diagnosis");
-        }
-        // Grafana's task coalesces, so this is full only while it is stopping.
-        drop(grafana.try_send(diagnosis));
-    }
-}
-
-fn remember(disk: Handle) -> report::Remember {
-    Box::new(move |id, number| {
-        let (disk, id) = (disk.clone(), id.to_string());
-        tokio::spawn(async move {
-            if let Err(error) = disk.annotation(&id, number).await {
-                tracing::error!(%error, "an annotation id is not on disk");
-            }
-        });
-    })
-}
-
-fn progress_view(progress: &Progress, history: usize) -> report::Progress {
-    report::Progress {
-        watermark: progress.watermark,
-        horizon: progress.horizon.filter(|h| *h > EventTime(i64::MIN)),
-        open_intervals: progress.open,
-        closed_intervals: progress.closed,
-        history,
+/// Waits for a thread, and fails as it failed.
+fn end_of(thread: std::thread::JoinHandle<()>) {
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
     }
 }

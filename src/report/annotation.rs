@@ -1,12 +1,14 @@
 //! A diagnosis as a region on a Grafana panel; shared by push and pull.
 
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+
 use crate::data::{AlertStatus, Diagnosis, Outcome};
 
 /// Bytes all tags of one annotation may have together; Grafana's default is 500.
 const TAGS_MAX: usize = 450;
 
 /// A region annotation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Annotation {
     /// Start, milliseconds since the epoch.
     pub time: i64,
@@ -18,6 +20,16 @@ pub struct Annotation {
     pub text: String,
     /// For filters.
     pub tags: Vec<String>,
+}
+
+impl Annotation {
+    /// Tells regions apart, also after a restart. Another release of Rust may hash otherwise; then
+    /// a region is pushed once more.
+    pub fn fingerprint(&self) -> i64 {
+        let mut hasher = DefaultHasher::new();
+        Hash::hash(self, &mut hasher);
+        hasher.finish().cast_signed()
+    }
 }
 
 /// The annotation of `d`; `None` while there is nothing to show on a graph.

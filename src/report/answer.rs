@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -37,6 +40,32 @@ impl Problem {
     pub(super) fn conflict(text: impl Into<String>) -> Self {
         Self { code: StatusCode::CONFLICT, kind: "conflict", text: text.into() }
     }
+
+    /// The path is right, the method is not.
+    pub(super) fn wrong_method() -> Self {
+        Self {
+            code: StatusCode::METHOD_NOT_ALLOWED,
+            kind: "method_not_allowed",
+            text: "not with this method; see the header Allow".into(),
+        }
+    }
+
+    /// A bug.
+    pub(super) fn internal(text: impl Into<String>) -> Self {
+        Self { code: StatusCode::INTERNAL_SERVER_ERROR, kind: "internal", text: text.into() }
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(r: PathRejection) -> Self {
+        Self { code: r.status(), kind: "bad_data", text: r.body_text() }
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(r: BytesRejection) -> Self {
+        Self { code: r.status(), kind: "bad_data", text: r.body_text() }
+    }
 }
 
 impl IntoResponse for Problem {
@@ -54,20 +83,39 @@ pub(super) fn success(data: impl Serialize) -> Answer {
     with_code(StatusCode::OK, data)
 }
 
+#[derive(Serialize)]
+struct Envelope<T> {
+    status: &'static str,
+    data: T,
+}
+
 /// The same with another code.
 pub(super) fn with_code(code: StatusCode, data: impl Serialize) -> Answer {
-    let data = serde_json::to_value(data).map_err(|e| Problem {
-        code: StatusCode::INTERNAL_SERVER_ERROR,
-        kind: "internal",
-        text: e.to_string(),
-    })?;
-    Ok(json_response(code, &json!({"status": "success", "data": data})))
+    let body = serde_json::to_vec(&Envelope { status: "success", data });
+    Ok(json_text(code, body.map_err(|e| Problem::internal(e.to_string()))?))
 }
 
 /// Any JSON.
 pub(super) fn json_response(code: StatusCode, body: &Value) -> Response {
+    json_text(code, body.to_string().into_bytes())
+}
+
+fn json_text(code: StatusCode, body: Vec<u8>) -> Response {
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (code, kind, body.to_string()).into_response()
+    (code, kind, body).into_response()
+}
+
+/// Query parameters as they were given.
+#[derive(Debug)]
+pub(super) struct Given(HashMap<String, String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Given {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::from_request_parts(parts, state).await;
+        query.map(|Query(given)| Self(given)).map_err(|r| Problem::bad_data(r.body_text()))
+    }
 }
 
 /// Query parameters; unknown ones are refused, so that a typo is not an empty answer.
@@ -76,7 +124,7 @@ pub(super) struct Parameters(HashMap<String, String>);
 
 impl Parameters {
     /// Checks the names.
-    pub(super) fn new(given: HashMap<String, String>, known: &[&str]) -> Result<Self, Problem> {
+    pub(super) fn new(Given(given): Given, known: &[&str]) -> Result<Self, Problem> {
         for name in given.keys() {
             if !known.contains(&name.as_str()) {
                 let known = known.join(", ");
@@ -138,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_misspelt_parameter_is_named() {
-        let given = HashMap::from([("limt".to_string(), "3".to_string())]);
+        let given = Given(HashMap::from([("limt".to_string(), "3".to_string())]));
         let problem = Parameters::new(given, &["limit"]).unwrap_err();
         assert!(problem.text.contains("\"limt\"") && problem.text.contains("limit"));
     }

@@ -1,18 +1,18 @@
 //! `/api/v1`: diagnoses, model, graph, frames, status.
 
-use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
-use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 use super::annotation::annotation;
-use super::answer::{Answer, Parameters, Problem, json_response, success, with_code};
+use super::answer::{Answer, Given, Parameters, Problem, json_response, success, with_code};
 use super::board::Filter;
 use super::views::{Ask, Views};
 use crate::data::{EventTime, Interval};
@@ -20,13 +20,13 @@ use crate::graph::{CausalNet, cbn_dot, cbn_json, rpc_graph_json};
 
 /// Diagnoses listed unless asked otherwise.
 const LIMIT: usize = 100;
+/// Frames in one answer unless asked otherwise: an hour at 30 s.
+const FRAMES: usize = 120;
 /// Frames in one answer; a day of them.
 const FRAMES_MAX: usize = 2880;
 
-type Given = Query<HashMap<String, String>>;
-
-/// All routes of the reports.
-pub fn router(views: Views) -> Router {
+/// All routes of the reports, and those of `others` on the same listener.
+pub fn router(views: Views, others: Router) -> Router {
     Router::new()
         .route("/", get(|| async { Html(include_str!("page.html")) }))
         .route("/api/v1/diagnoses", get(diagnoses))
@@ -43,11 +43,15 @@ pub fn router(views: Views) -> Router {
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload))
         .nest("/grafana", super::simpod::router())
+        // `nest` answers `/grafana` alone; the data source asks for whatever URL it was given.
+        .route("/grafana/", get(|| async { "ok" }))
         .fallback(|| async { Problem::not_found("no such path; see / for what there is") })
         .with_state(views)
+        .merge(others)
+        .method_not_allowed_fallback(|| async { Problem::wrong_method() })
 }
 
-async fn diagnoses(State(views): State<Views>, Query(given): Given) -> Answer {
+async fn diagnoses(State(views): State<Views>, given: Given) -> Answer {
     let p = Parameters::new(given, &["limit", "fingerprint", "service", "since"])?;
     let filter = Filter {
         limit: Some(p.number("limit")?.unwrap_or(LIMIT)),
@@ -58,7 +62,8 @@ async fn diagnoses(State(views): State<Views>, Query(given): Given) -> Answer {
     success(views.board.list(&filter))
 }
 
-async fn diagnosis(State(views): State<Views>, Path(id): Path<String>) -> Answer {
+async fn diagnosis(State(views): State<Views>, id: Result<Path<String>, PathRejection>) -> Answer {
+    let Path(id) = id?;
     let found = views.board.get(&id);
     success(found.ok_or_else(|| Problem::not_found(format!("no diagnosis {id:?}")))?)
 }
@@ -86,7 +91,7 @@ async fn graph(State(views): State<Views>) -> Answer {
     success(rpc_graph_json(&graph, &CausalNet::new(&graph)))
 }
 
-async fn cbn(State(views): State<Views>, Query(given): Given) -> Answer {
+async fn cbn(State(views): State<Views>, given: Given) -> Answer {
     let p = Parameters::new(given, &["format"])?;
     let net = CausalNet::new(&views.graph.borrow().clone());
     match p.text("format") {
@@ -109,15 +114,19 @@ fn range(p: &Parameters) -> Result<Interval, Problem> {
     Ok(Interval { start, end })
 }
 
-async fn frames(State(views): State<Views>, Query(given): Given) -> Answer {
+async fn frames(State(views): State<Views>, given: Given) -> Answer {
     let p = Parameters::new(given, &["from", "to", "limit"])?;
     let range = range(&p)?;
-    let limit = p.number("limit")?.unwrap_or(FRAMES_MAX).min(FRAMES_MAX);
-    let frames = (views.frames)(&range);
-    let newest = &frames[frames.len().saturating_sub(limit)..];
-    success(
-        newest.iter().map(|f| serde_json::to_value(&**f).unwrap_or_default()).collect::<Vec<_>>(),
-    )
+    let limit = p.number("limit")?.unwrap_or(FRAMES).min(FRAMES_MAX);
+    // Frames of a large application are megabytes of text: not on a thread that others wait for.
+    let work = move || {
+        let mut frames = (views.frames)(&range);
+        frames.drain(..frames.len().saturating_sub(limit));
+        success(frames)
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(Problem::internal(e.to_string())))
 }
 
 async fn status(State(views): State<Views>) -> Answer {
@@ -141,7 +150,7 @@ async fn status(State(views): State<Views>) -> Answer {
 }
 
 /// A flat array in the column names of Grafana's Infinity data source.
-async fn annotations(State(views): State<Views>, Query(given): Given) -> Answer {
+async fn annotations(State(views): State<Views>, given: Given) -> Answer {
     let p = Parameters::new(given, &["from", "to"])?;
     let range = range(&p)?;
     let regions = views.board.list(&Filter::default()).into_iter().filter_map(|d| annotation(&d));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::text::describe;
-use crate::data::{Diagnosis, DiagnosisUpdate, EventTime};
+use crate::data::{AlertStatus, Diagnosis, DiagnosisUpdate, EventTime};
 
 /// Which diagnoses are wanted.
 #[derive(Clone, Debug, Default)]
@@ -32,38 +32,53 @@ impl Board {
         Self { diagnoses: Arc::new(RwLock::new(restored)), max }
     }
 
-    /// Takes news in; returns the diagnosis as it stands now.
+    /// Takes news in; returns the diagnosis as it stands now, or nothing when it stood so before.
     pub fn apply(&self, update: DiagnosisUpdate) -> Option<Diagnosis> {
         let mut all = self.diagnoses.write().unwrap_or_else(PoisonError::into_inner);
         match update {
             DiagnosisUpdate::Changed(diagnosis) => {
                 let mut diagnosis = *diagnosis;
                 diagnosis.text = describe(&diagnosis);
-                if let Some(place) = all.iter_mut().find(|d| d.id == diagnosis.id) {
-                    // The alert may have been resolved while its diagnosis was under way.
-                    if place.alert.ends_at.is_some() {
-                        diagnosis.alert = place.alert.clone();
-                    }
-                    *place = diagnosis.clone();
-                } else {
+                let Some(place) = all.iter_mut().find(|d| d.id == diagnosis.id) else {
                     all.push(diagnosis.clone());
                     let excess = all.len().saturating_sub(self.max);
                     all.drain(..excess);
+                    return Some(diagnosis);
+                };
+                // The alert may have been resolved while its diagnosis was under way.
+                if place.alert.status == AlertStatus::Resolved {
+                    diagnosis.alert = place.alert.clone();
                 }
+                if is_same(&diagnosis, place) {
+                    return None;
+                }
+                *place = diagnosis.clone();
                 Some(diagnosis)
             }
             DiagnosisUpdate::Resolved { id, alert } => {
-                let place = all.iter_mut().find(|d| d.id == id)?;
+                let place = all.iter_mut().find(|d| d.id == id).filter(|d| d.alert != *alert)?;
                 place.alert = *alert;
                 Some(place.clone())
             }
         }
     }
 
+    /// Ids in order of arrival.
+    pub(super) fn ids(&self) -> Vec<String> {
+        let all = self.diagnoses.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|d| d.id.clone()).collect()
+    }
+
     /// The diagnosis of that id.
     pub fn get(&self, id: &str) -> Option<Diagnosis> {
         let all = self.diagnoses.read().unwrap_or_else(PoisonError::into_inner);
         all.iter().find(|d| d.id == id).cloned()
+    }
+
+    /// Diagnoses whose alerts fire.
+    pub(super) fn firing(&self) -> Vec<Diagnosis> {
+        let all = self.diagnoses.read().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|d| d.alert.status == AlertStatus::Firing).cloned().collect()
     }
 
     /// Diagnoses that match, newest alert first.
@@ -76,6 +91,11 @@ impl Board {
     }
 }
 
+/// Whether a second look has found the same. How long it took is no news.
+fn is_same(new: &Diagnosis, old: &Diagnosis) -> bool {
+    Diagnosis { took_ms: old.took_ms, ..new.clone() } == *old
+}
+
 impl Filter {
     fn takes(&self, d: &Diagnosis) -> bool {
         let about = |name: &String| {
@@ -85,5 +105,64 @@ impl Filter {
         self.fingerprint.as_ref().is_none_or(|f| d.alert.key.fingerprint == *f)
             && self.service.as_ref().is_none_or(about)
             && self.since.is_none_or(|t| d.alert.key.starts_at >= t)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Alert, AlertKey, DiagnosisState, Outcome};
+
+    fn alert(status: AlertStatus) -> Alert {
+        Alert {
+            key: AlertKey { fingerprint: "f".into(), starts_at: EventTime(0) },
+            status,
+            labels: Default::default(),
+            annotations: Default::default(),
+            ends_at: None,
+        }
+    }
+
+    fn changed(outcome: Outcome, took_ms: f64) -> DiagnosisUpdate {
+        DiagnosisUpdate::Changed(Box::new(Diagnosis {
+            id: "f-0".into(),
+            state: DiagnosisState::Done,
+            outcome: Some(outcome),
+            alert: alert(AlertStatus::Firing),
+            interval: None,
+            qos: None,
+            root_causes: Vec::new(),
+            services: Vec::new(),
+            path: Vec::new(),
+            robust_baseline: Vec::new(),
+            graph_completeness: 1.0,
+            model: None,
+            took_ms,
+            text: String::new(),
+            error: None,
+            notes: Default::default(),
+        }))
+    }
+
+    #[test]
+    fn the_same_answer_again_is_no_news() {
+        let board = Board::new(10, Vec::new());
+        assert!(board.apply(changed(Outcome::NoModel, 1.0)).is_some());
+        assert!(board.apply(changed(Outcome::NoModel, 2.0)).is_none());
+        assert!(board.apply(changed(Outcome::QosMet, 2.0)).is_some());
+    }
+
+    #[test]
+    fn an_answer_that_was_under_way_at_the_resolve_does_not_undo_it() {
+        let board = Board::new(10, Vec::new());
+        board.apply(changed(Outcome::NoModel, 1.0));
+        let resolved = || DiagnosisUpdate::Resolved {
+            id: "f-0".into(),
+            alert: Box::new(alert(AlertStatus::Resolved)),
+        };
+        assert!(board.apply(resolved()).is_some());
+        assert!(board.apply(resolved()).is_none());
+        board.apply(changed(Outcome::QosMet, 1.0));
+        assert_eq!(board.get("f-0").unwrap().alert.status, AlertStatus::Resolved);
     }
 }

@@ -37,7 +37,7 @@ impl Config {
             faults.push("grafana.panel_id: needs dashboard_uid".into());
         }
         if let Some(path) = &self.token_file
-            && let Err(e) = std::fs::metadata(path)
+            && let Err(e) = self.read_token()
         {
             faults.push(format!("grafana.token_file = {path:?}: {e}"));
         }
@@ -60,5 +60,20 @@ fn check_url(url: &str) -> Result<(), String> {
     match uri.scheme_str() {
         Some("http" | "https") if uri.host().is_some() => Ok(()),
         _ => Err("must be http://host[:port] or https://host[:port]".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_file_that_cannot_be_read_is_a_fault_that_names_it() {
+        // A directory is there, and nobody can read it.
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config { token_file: Some(dir.path().into()), ..Config::default() };
+        let mut faults = Vec::new();
+        config.faults(&mut faults);
+        assert!(faults[0].contains(&dir.path().display().to_string()), "{faults:?}");
     }
 }

@@ -1,210 +1,228 @@
 //! Pushes one region annotation per diagnosis to Grafana: created, patched as it develops, closed at
 //! resolve. Retried for as long as it takes, and nobody ever waits for it.
+//!
+//! What is pushed is read from the board at the moment it is pushed, so of several changes only the
+//! last one travels. What a stop or a crash keeps from being pushed is pushed after the next start.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::Pin;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::annotation::{Annotation, annotation, tag_of};
+use super::board::Board;
 use super::config::Config;
+use super::grafana_api::{Api, Failure};
 use super::metrics::Metrics;
-use crate::data::Diagnosis;
 use crate::secret::Secret;
 
-/// Diagnoses that may wait for Grafana; beyond it the oldest is given up.
+/// Diagnoses that may wait for Grafana; beyond it the one that waits longest is given up.
 const WAITING_MAX: usize = 1000;
-/// Time one call may take.
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Pauses between attempts grow from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-/// Bytes of an answer that are read.
-const ANSWER_MAX: usize = 1 << 20;
 
-/// Why a call did not succeed.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    /// Worth another attempt.
-    #[error("{0}")]
-    Passing(String),
-    /// The same call will fail again.
-    #[error("{0}")]
-    Final(String),
+/// A region as Grafana has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// Grafana's id of the annotation.
+    pub number: i64,
+    /// [`Annotation::fingerprint`] of what it shows.
+    pub region: i64,
 }
 
-/// Where annotation ids are kept.
-pub type Remember = Box<dyn Fn(&str, i64) + Send + Sync>;
+/// Keeps what has been pushed about a diagnosis; done once it is on disk.
+pub type Remember =
+    Box<dyn Fn(&str, Pushed) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// Pushes until the diagnoses end. `known`: annotation id by diagnosis, of the last run.
+/// Pushes the diagnoses of `board` whose ids come in as `news`, until they end. `known`: what the
+/// last run pushed, by diagnosis.
 pub async fn run(
     config: Config,
     token: Option<Secret>,
-    mut diagnoses: mpsc::Receiver<Diagnosis>,
-    known: HashMap<String, i64>,
+    mut news: mpsc::Receiver<String>,
+    board: Board,
+    known: HashMap<String, Pushed>,
     remember: Remember,
     metrics: Metrics,
 ) {
     let Some(url) = config.url.clone() else {
-        while diagnoses.recv().await.is_some() {}
+        while news.recv().await.is_some() {}
         return;
     };
-    let mut pusher = Pusher { api: Api::new(&url, token), config, known, remember, metrics };
-    let mut waiting: BTreeMap<String, Annotation> = BTreeMap::new();
-    let mut pause = BACK_OFF.0;
-    let mut is_retry = false;
+    let mut pusher = Pusher { api: Api::new(&url, token), config, board, known, remember, metrics };
+    let mut waiting = Waiting::default();
+    for id in pusher.board.ids().into_iter().filter(|id| pusher.differs(id)) {
+        pusher.metrics.given_up.inc_by(waiting.add(id));
+    }
+    let (mut pause, mut not_before) = (BACK_OFF.0, Instant::now());
     loop {
-        pusher.metrics.waiting.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
-        let next = if waiting.is_empty() {
-            diagnoses.recv().await
-        } else {
-            // News may arrive while Grafana is down; the newest state of each diagnosis is sent.
-            let wait = if is_retry { pause } else { Duration::ZERO };
-            match tokio::time::timeout(wait, diagnoses.recv()).await {
-                Ok(news) => news,
-                Err(_) => {
-                    let Some((id, region)) = waiting.pop_first() else { continue };
-                    match pusher.push(&id, &region, is_retry).await {
-                        Ok(()) => (pause, is_retry) = (BACK_OFF.0, false),
-                        Err(Failure::Passing(why)) => {
-                            tracing::warn!(%why, retry_s = pause.as_secs(), "Grafana is not reachable");
-                            pusher.metrics.retries.inc();
-                            waiting.entry(id).or_insert(region);
-                            if is_retry {
-                                pause = (pause * 2).min(BACK_OFF.1);
-                            }
-                            is_retry = true;
-                        }
-                        Err(Failure::Final(why)) => {
-                            tracing::error!(%why, "Grafana refuses an annotation");
-                            pusher.metrics.refused.inc();
-                        }
-                    }
-                    continue;
+        pusher.metrics.waiting.set(i64::try_from(waiting.0.len()).unwrap_or(i64::MAX));
+        tokio::select! {
+            id = news.recv() => match id {
+                Some(id) => {
+                    pusher.metrics.given_up.inc_by(waiting.add(id));
                 }
-            }
-        };
-        let Some(diagnosis) = next else { return };
-        if let Some(region) = annotation(&diagnosis) {
-            waiting.insert(diagnosis.id, region);
-            if waiting.len() > WAITING_MAX {
-                waiting.pop_first();
-                pusher.metrics.given_up.inc();
+                None => return,
+            },
+            () = sleep_until(not_before), if !waiting.0.is_empty() => {
+                let Some(id) = waiting.0.pop_front() else { continue };
+                match pusher.push(&id).await {
+                    Err(failure) if failure.is_passing() => {
+                        tracing::warn!(%failure, retry_s = pause.as_secs(), "Grafana is not reachable");
+                        pusher.metrics.retries.inc();
+                        // Behind the others: it may be this one only that Grafana cannot take.
+                        pusher.metrics.given_up.inc_by(waiting.add(id));
+                        not_before = Instant::now() + pause;
+                        pause = (pause * 2).min(BACK_OFF.1);
+                        continue;
+                    }
+                    Err(failure) => {
+                        tracing::error!(%failure, "Grafana refuses an annotation");
+                        pusher.metrics.refused.inc();
+                    }
+                    Ok(()) => {}
+                }
+                pause = BACK_OFF.0;
             }
         }
+    }
+}
+
+/// Ids of diagnoses, each once, the one that waits longest first.
+#[derive(Default)]
+struct Waiting(VecDeque<String>);
+
+impl Waiting {
+    /// Puts an id in; returns how many are given up for it.
+    fn add(&mut self, id: String) -> u64 {
+        if !self.0.contains(&id) {
+            self.0.push_back(id);
+        }
+        let excess = self.0.len().saturating_sub(WAITING_MAX);
+        self.0.drain(..excess).count() as u64
     }
 }
 
 struct Pusher {
     api: Api,
     config: Config,
-    known: HashMap<String, i64>,
+    board: Board,
+    known: HashMap<String, Pushed>,
     remember: Remember,
     metrics: Metrics,
 }
 
 impl Pusher {
-    /// Creates or updates the region of a diagnosis. When an attempt may have succeeded without our
-    /// hearing of it, Grafana is asked first, so that there is never a second one.
-    async fn push(&mut self, id: &str, region: &Annotation, is_retry: bool) -> Result<(), Failure> {
-        if !self.known.contains_key(id) && is_retry {
-            let path = format!("/api/annotations?limit=1&tags={}", tag_of(id));
-            let found = self.api.call(Method::GET, &path, None).await?;
-            if let Some(number) = found.pointer("/0/id").and_then(Value::as_i64) {
-                self.learn(id, number);
+    /// The region of a diagnosis, unless Grafana shows it as it is.
+    fn news(&self, id: &str) -> Option<Annotation> {
+        let region = annotation(&self.board.get(id)?)?;
+        let is_news = self.known.get(id).is_none_or(|k| k.region != region.fingerprint());
+        is_news.then_some(region)
+    }
+
+    fn differs(&self, id: &str) -> bool {
+        self.news(id).is_some()
+    }
+
+    /// Creates or updates the region of a diagnosis. While its id is not known, Grafana is asked
+    /// first: an earlier attempt, of an earlier run perhaps, may have succeeded without our hearing
+    /// of it, and there must never be a second region.
+    async fn push(&mut self, id: &str) -> Result<(), Failure> {
+        let Some(region) = self.news(id) else { return Ok(()) };
+        let number = match self.known.get(id) {
+            Some(known) => Some(known.number),
+            None => self.find(id).await?,
+        };
+        let number = match number {
+            Some(number) => self.update(number, &region).await?,
+            None => self.create(&region).await?,
+        };
+        let pushed = Pushed { number, region: region.fingerprint() };
+        self.known.insert(id.to_string(), pushed);
+        let kept: HashSet<String> = self.board.ids().into_iter().collect();
+        self.known.retain(|id, _| kept.contains(id));
+        (self.remember)(id, pushed).await;
+        Ok(())
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<i64>, Failure> {
+        let path = format!("/api/annotations?limit=1&tags={}", tag_of(id));
+        let found = self.api.call(Method::GET, &path, None).await?;
+        Ok(found.pointer("/0/id").and_then(Value::as_i64))
+    }
+
+    async fn update(&self, number: i64, region: &Annotation) -> Result<i64, Failure> {
+        let path = format!("/api/annotations/{number}");
+        match self.api.call(Method::PATCH, &path, Some(&body(region))).await {
+            // Somebody deleted it by hand: that is an answer, too.
+            Err(failure) if failure.is_not_found() => {}
+            Err(failure) => return Err(failure),
+            Ok(_) => {
+                self.metrics.updated.inc();
             }
         }
-        let mut body = json!({
-            "time": region.time, "timeEnd": region.time_end, "tags": region.tags,
-            "text": format!("<b>{}</b><br>{}", region.title, region.text),
-        });
-        if let Some(number) = self.known.get(id) {
-            let path = format!("/api/annotations/{number}");
-            match self.api.call(Method::PATCH, &path, Some(&body)).await {
-                // Somebody deleted it by hand: that is an answer, too.
-                Err(Failure::Final(why)) if why.contains("404") => return Ok(()),
-                other => other?,
-            };
-            self.metrics.updated.inc();
-            return Ok(());
-        }
+        Ok(number)
+    }
+
+    async fn create(&self, region: &Annotation) -> Result<i64, Failure> {
+        let mut body = body(region);
         if let Some(uid) = &self.config.dashboard_uid {
             body["dashboardUID"] = json!(uid);
             body["panelId"] = json!(self.config.panel_id);
         }
-        let answer = self.api.call(Method::POST, "/api/annotations", Some(&body)).await?;
-        let number = answer.get("id").and_then(Value::as_i64);
-        let number = number.ok_or_else(|| Failure::Final(format!("no id in {answer}")))?;
+        let path = "/api/annotations";
+        let answer = self.api.call(Method::POST, path, Some(&body)).await?;
+        let number = answer.get("id").and_then(Value::as_i64).ok_or_else(|| Failure::Answer {
+            url: self.api.url(path),
+            status: StatusCode::OK,
+            why: format!("without an id: {answer}"),
+        })?;
         self.metrics.created.inc();
-        self.learn(id, number);
-        Ok(())
-    }
-
-    fn learn(&mut self, id: &str, number: i64) {
-        self.known.insert(id.to_string(), number);
-        (self.remember)(id, number);
+        Ok(number)
     }
 }
 
-struct Api {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
-    base: String,
-    token: Option<Secret>,
+/// What Grafana is sent. It takes the text for HTML.
+fn body(region: &Annotation) -> Value {
+    json!({
+        "time": region.time, "timeEnd": region.time_end, "tags": region.tags,
+        "text": format!("<b>{}</b><br>{}", escape(&region.title), escape(&region.text)),
+    })
 }
 
-impl Api {
-    fn new(url: &str, token: Option<Secret>) -> Self {
-        let connector = hyper_rustls::HttpsConnectorBuilder::new();
-        // Without any root certificate https fails with a clear error at the first call.
-        let connector = match connector.with_native_roots() {
-            Ok(with_roots) => with_roots,
-            Err(_) => hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(
-                rustls::ClientConfig::builder()
-                    .with_root_certificates(rustls::RootCertStore::empty())
-                    .with_no_client_auth(),
-            ),
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_be_taken_for_html() {
+        let region = Annotation {
+            time: 0,
+            time_end: 1,
+            title: "Sage: <a>".into(),
+            text: "a & b: 1 > 0".into(),
+            tags: Vec::new(),
         };
-        let connector = connector.https_or_http().enable_http1().build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Self { client, base: url.trim_end_matches('/').to_string(), token }
+        assert_eq!(body(&region)["text"], "<b>Sage: &lt;a&gt;</b><br>a &amp; b: 1 &gt; 0");
     }
 
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<Value, Failure> {
-        let bytes = body.map_or_else(Bytes::new, |b| b.to_string().into());
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base))
-            .header(header::CONTENT_TYPE, "application/json");
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.reveal()));
+    #[test]
+    fn beyond_the_limit_the_one_that_waits_longest_is_given_up() {
+        let mut waiting = Waiting::default();
+        let mut given_up = 0;
+        for n in (0..WAITING_MAX + 2).rev() {
+            given_up += waiting.add(n.to_string());
+            given_up += waiting.add(n.to_string());
         }
-        let request = request.body(Body::from(bytes)).map_err(|e| Failure::Final(e.to_string()))?;
-        let passing = |e: &dyn std::fmt::Display| Failure::Passing(format!("{path}: {e}"));
-        let response = tokio::time::timeout(TIMEOUT, self.client.request(request))
-            .await
-            .map_err(|_| passing(&"no answer in time"))?
-            .map_err(|e| passing(&e))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
-        let bytes = body.map_err(|e| passing(&e))?.to_bytes();
-        if status.is_success() {
-            return Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null));
-        }
-        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-        let why = format!("{path}: {status} {text}");
-        let is_passing = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-        Err(if is_passing { Failure::Passing(why) } else { Failure::Final(why) })
+        assert_eq!((given_up, waiting.0.len()), (2, WAITING_MAX));
+        assert_eq!(waiting.0.back().map(String::as_str), Some("0"));
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -77,9 +78,9 @@ struct Target {
     target: String,
 }
 
-async fn query(State(views): State<Views>, body: Bytes) -> Answer {
+async fn query(State(views): State<Views>, body: Result<Bytes, BytesRejection>) -> Answer {
     let request: Request =
-        serde_json::from_slice(&body).map_err(|e| Problem::bad_data(e.to_string()))?;
+        serde_json::from_slice(&body?).map_err(|e| Problem::bad_data(e.to_string()))?;
     let frames = (views.frames)(&Interval { start: request.range.from, end: request.range.to });
     let rows: Vec<Value> = request
         .targets

@@ -21,21 +21,33 @@ pub fn describe(d: &Diagnosis) -> String {
         Some(Outcome::QosMet) => {
             "No closed interval around the alert misses the target; nothing to explain.".into()
         }
-        Some(Outcome::Unexplained) => format!(
-            "No service, had it been normal, would have kept the target. Look at the load and at \
-             what the metrics do not show.{}",
-            second_opinion(d)
-        ),
-        Some(Outcome::NoModel) => format!(
-            "There is no trained model yet, so this is only what deviates most.{}",
-            second_opinion(d)
-        ),
+        Some(Outcome::Unexplained) => unexplained(d),
+        Some(Outcome::NoModel) => {
+            format!("There is no trained model yet.{}", second_opinion(d))
+        }
         Some(Outcome::NotEnoughData) => {
             let why = ["range", "model", "target"].iter().find_map(|n| d.notes.get(*n));
             format!("Not enough data to say: {}.", why.map_or("no reason given", String::as_str))
         }
     };
     format!("{opening}{rest}")
+}
+
+fn unexplained(d: &Diagnosis) -> String {
+    let why = d.notes.get("model").map_or_else(
+        || {
+            "No service, had it been normal, would have kept the target. Look at the load and at what \
+             the metrics do not show."
+                .to_string()
+        },
+        |note| format!("No cause can be named: {note}."),
+    );
+    format!("{why}{}{}", strangers(d), second_opinion(d))
+}
+
+/// RPCs that the model was not trained on.
+fn strangers(d: &Diagnosis) -> String {
+    d.notes.get("rpcs").map_or_else(String::new, |note| format!(" RPCs: {note}."))
 }
 
 fn opening(q: &QosObservation) -> String {
@@ -56,11 +68,14 @@ fn causes(d: &Diagnosis) -> String {
         several => {
             let names: Vec<String> = several.iter().map(subject).collect();
             let probability = several.first().map_or(0.0, |c| c.probability);
-            format!(
-                "It takes {} together: with all of them normal {quantile} would meet the target \
-                 with probability {probability:.2}.",
-                join(&names)
-            )
+            let hope = if probability < 0.2 {
+                format!(
+                    "most of the excess would be gone, but {quantile} would still miss the target"
+                )
+            } else {
+                format!("{quantile} would meet the target with probability {probability:.2}")
+            };
+            format!("It takes {} together: with all of them normal {hope}.", join(&names))
         }
     };
     for cause in &d.root_causes {
@@ -73,6 +88,7 @@ fn causes(d: &Diagnosis) -> String {
     {
         text.push_str(&format!(" (What deviates most by itself is {}.)", top.service));
     }
+    text.push_str(&strangers(d));
     text
 }
 
@@ -116,9 +132,9 @@ fn metric(m: &MetricEvidence) -> String {
 fn second_opinion(d: &Diagnosis) -> String {
     let names: Vec<String> = d.robust_baseline.iter().take(3).map(|s| s.service.clone()).collect();
     if names.is_empty() {
-        return String::new();
+        return " Nothing is known about what is normal.".into();
     }
-    format!(" By deviation from normal: {}.", names.join(", "))
+    format!(" What deviates most from normal, by itself: {}.", names.join(", "))
 }
 
 fn name(resource: Resource) -> &'static str {
@@ -164,6 +180,7 @@ fn number(value: f64) -> String {
         v if v >= 100.0 => format!("{scaled:.0}{prefix}"),
         v if v >= 1.0 => format!("{scaled:.1}{prefix}"),
         v if v >= 0.01 || v == 0.0 => format!("{scaled:.2}{prefix}"),
+        v if v >= 0.0001 => format!("{scaled:.4}{prefix}"),
         _ => format!("{scaled:.0e}{prefix}"),
     }
 }

@@ -10,7 +10,7 @@ use super::error::Error;
 use crate::data::{Alert, Diagnosis, EventTime, Frame, SavedModel};
 
 /// Version of the tables.
-const SCHEMA: i64 = 1;
+const SCHEMA: i64 = 2;
 /// Models kept.
 const MODELS_KEPT: i64 = 3;
 
@@ -22,14 +22,23 @@ CREATE TABLE IF NOT EXISTS alert (
     status TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (fingerprint, starts_at_ms));
 CREATE TABLE IF NOT EXISTS diagnosis (
     id TEXT PRIMARY KEY, starts_at_ms INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS diagnosis_by_time ON diagnosis (starts_at_ms);
-CREATE TABLE IF NOT EXISTS annotation (diagnosis TEXT PRIMARY KEY, grafana_id INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS annotation (
+    diagnosis TEXT PRIMARY KEY, grafana_id INTEGER NOT NULL, region INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS model (
     id TEXT PRIMARY KEY, trained_at_ms INTEGER NOT NULL, manifest TEXT NOT NULL,
     weights BLOB NOT NULL);
 ";
 
-/// The open database.
+const FROM_1_TO_2: &str = "
+BEGIN;
+ALTER TABLE annotation ADD COLUMN region INTEGER NOT NULL DEFAULT 0;
+DROP INDEX diagnosis_by_time;
+PRAGMA user_version = 2;
+COMMIT;
+";
+
+/// The open database. Rows of alerts and diagnoses keep their place when they change, so that the
+/// order of `rowid` is the order of arrival.
 #[derive(Debug)]
 pub struct Db {
     connection: Connection,
@@ -48,6 +57,9 @@ impl Db {
         let found: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
         if found > SCHEMA {
             return Err(Error::Newer { path: path.into(), found, known: SCHEMA });
+        }
+        if found == 1 {
+            connection.execute_batch(FROM_1_TO_2)?;
         }
         connection.execute_batch(TABLES)?;
         connection.pragma_update(None, "user_version", SCHEMA)?;
@@ -74,7 +86,7 @@ impl Db {
     /// The newest `limit` frames, oldest first.
     ///
     /// # Errors
-    /// When a row cannot be read.
+    /// When the table cannot be read.
     pub fn frames(&self, limit: usize) -> Result<Vec<Frame>, Error> {
         let sql = "SELECT body FROM frame ORDER BY start_ms DESC LIMIT ?1";
         let mut frames: Vec<Frame> = self.rows("frame", sql, limit)?;
@@ -82,16 +94,19 @@ impl Db {
         Ok(frames)
     }
 
-    /// Journals alerts with the diagnoses they lead to, all or none.
+    /// Journals alerts with the diagnoses they lead to, all or none, and forgets all but the `keep`
+    /// that came last.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn put_alerts(&mut self, alerts: &[(String, Alert)]) -> Result<(), Error> {
+    pub fn put_alerts(&mut self, alerts: &[(String, Alert)], keep: usize) -> Result<(), Error> {
         let transaction = self.connection.transaction()?;
         for (id, alert) in alerts {
             let status = format!("{:?}", alert.status).to_lowercase();
             transaction.execute(
-                "INSERT OR REPLACE INTO alert VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO alert VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (fingerprint, starts_at_ms) DO UPDATE SET
+                    diagnosis = excluded.diagnosis, status = excluded.status, body = excluded.body",
                 params![
                     alert.key.fingerprint,
                     alert.key.starts_at.0,
@@ -100,72 +115,76 @@ impl Db {
                     json("alert", alert)?
                 ],
             )?;
+            // One by one: an alert that the others pushed out arrives anew at the end of `alerts`.
+            forget(&transaction, "alert", keep)?;
         }
         Ok(transaction.commit()?)
     }
 
-    /// The newest `limit` alerts, oldest first.
+    /// The `limit` alerts that came last, in order of arrival.
     ///
     /// # Errors
-    /// When a row cannot be read.
+    /// When the table cannot be read.
     pub fn alerts(&self, limit: usize) -> Result<Vec<Alert>, Error> {
-        let sql = "SELECT body FROM alert ORDER BY starts_at_ms DESC LIMIT ?1";
+        let sql = "SELECT body FROM alert ORDER BY rowid DESC LIMIT ?1";
         let mut alerts: Vec<Alert> = self.rows("alert", sql, limit)?;
         alerts.reverse();
         Ok(alerts)
     }
 
-    /// Writes a diagnosis and forgets alerts and diagnoses beyond the newest `keep`.
+    /// Writes a diagnosis and forgets, with their annotations, all but the `keep` that came last.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn put_diagnosis(&self, diagnosis: &Diagnosis, keep: usize) -> Result<(), Error> {
-        self.connection.execute(
-            "INSERT OR REPLACE INTO diagnosis VALUES (?1, ?2, ?3)",
+    pub fn put_diagnosis(&mut self, diagnosis: &Diagnosis, keep: usize) -> Result<(), Error> {
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
+            "INSERT INTO diagnosis VALUES (?1, ?2, ?3)
+             ON CONFLICT (id) DO UPDATE SET body = excluded.body",
             params![diagnosis.id, diagnosis.alert.key.starts_at.0, json("diagnosis", diagnosis)?],
         )?;
-        let keep = i64::try_from(keep).unwrap_or(i64::MAX);
-        for table in ["diagnosis", "alert"] {
-            self.connection.execute(
-                &format!(
-                    "DELETE FROM {table} WHERE starts_at_ms < (SELECT min(starts_at_ms) FROM
-                        (SELECT starts_at_ms FROM {table} ORDER BY starts_at_ms DESC LIMIT ?1))"
-                ),
-                [keep],
-            )?;
-        }
-        Ok(())
+        forget(&transaction, "diagnosis", keep)?;
+        transaction.execute(
+            "DELETE FROM annotation WHERE diagnosis NOT IN (SELECT id FROM diagnosis)",
+            [],
+        )?;
+        Ok(transaction.commit()?)
     }
 
-    /// The newest `limit` diagnoses, oldest first.
+    /// The `limit` diagnoses that came last, in order of arrival.
     ///
     /// # Errors
-    /// When a row cannot be read.
+    /// When the table cannot be read.
     pub fn diagnoses(&self, limit: usize) -> Result<Vec<Diagnosis>, Error> {
-        let sql = "SELECT body FROM diagnosis ORDER BY starts_at_ms DESC LIMIT ?1";
+        let sql = "SELECT body FROM diagnosis ORDER BY rowid DESC LIMIT ?1";
         let mut diagnoses: Vec<Diagnosis> = self.rows("diagnosis", sql, limit)?;
         diagnoses.reverse();
         Ok(diagnoses)
     }
 
-    /// Remembers the Grafana annotation of a diagnosis.
+    /// Remembers the Grafana annotation of a diagnosis, and a hash of the region it shows.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn put_annotation(&self, diagnosis: &str, grafana_id: i64) -> Result<(), Error> {
-        let sql = "INSERT OR REPLACE INTO annotation VALUES (?1, ?2)";
-        self.connection.execute(sql, params![diagnosis, grafana_id])?;
+    pub fn put_annotation(
+        &self,
+        diagnosis: &str,
+        grafana_id: i64,
+        region: i64,
+    ) -> Result<(), Error> {
+        let sql = "INSERT OR REPLACE INTO annotation VALUES (?1, ?2, ?3)";
+        self.connection.execute(sql, params![diagnosis, grafana_id, region])?;
         Ok(())
     }
 
-    /// Grafana annotations by diagnosis.
+    /// Diagnosis, Grafana's id and hash of the region of each annotation.
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub fn annotations(&self) -> Result<Vec<(String, i64)>, Error> {
+    pub fn annotations(&self) -> Result<Vec<(String, i64, i64)>, Error> {
         let mut statement =
-            self.connection.prepare("SELECT diagnosis, grafana_id FROM annotation")?;
-        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?;
+            self.connection.prepare("SELECT diagnosis, grafana_id, region FROM annotation")?;
+        let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -205,6 +224,7 @@ impl Db {
         Ok(self.connection.query_row(sql, [], row).optional()?)
     }
 
+    /// Bodies of a table. One that cannot be read costs nothing but itself.
     fn rows<T: DeserializeOwned>(
         &self,
         table: &'static str,
@@ -212,14 +232,32 @@ impl Db {
         limit: usize,
     ) -> Result<Vec<T>, Error> {
         let mut statement = self.connection.prepare(sql)?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let bodies = statement.query_map([limit], |r| r.get::<_, String>(0))?;
-        bodies
-            .map(|body| {
-                serde_json::from_str(&body?).map_err(|e| Error::Row { table, why: e.to_string() })
-            })
-            .collect()
+        let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
+        let mut read = Vec::new();
+        while let Some(row) = rows.next()? {
+            let body = row.get::<_, String>(0).map_err(|e| e.to_string());
+            match body.and_then(|body| serde_json::from_str(&body).map_err(|e| e.to_string())) {
+                Ok(value) => read.push(value),
+                Err(why) => {
+                    let file = self.connection.path();
+                    tracing::warn!(table, file, why, "a row cannot be read; it is left out");
+                }
+            }
+        }
+        Ok(read)
     }
+}
+
+/// Forgets all rows but the `keep` that came last.
+fn forget(connection: &Connection, table: &str, keep: usize) -> Result<(), Error> {
+    connection.execute(
+        &format!(
+            "DELETE FROM {table} WHERE rowid <=
+                (SELECT rowid FROM {table} ORDER BY rowid DESC LIMIT 1 OFFSET ?1)"
+        ),
+        [i64::try_from(keep).unwrap_or(i64::MAX)],
+    )?;
+    Ok(())
 }
 
 fn json(table: &'static str, value: &impl Serialize) -> Result<String, Error> {
@@ -229,7 +267,7 @@ fn json(table: &'static str, value: &impl Serialize) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Interval;
+    use crate::data::{AlertKey, AlertStatus, Interval};
 
     fn frame(n: i64) -> Frame {
         let interval = Interval { start: EventTime(n * 1000), end: EventTime(n * 1000 + 1000) };
@@ -249,6 +287,69 @@ mod tests {
         assert_eq!(back, [frame(3), frame(4), frame(5)]);
     }
 
+    fn alert(fingerprint: &str, starts_at: i64, status: AlertStatus) -> Alert {
+        Alert {
+            key: AlertKey { fingerprint: fingerprint.into(), starts_at: EventTime(starts_at) },
+            status,
+            labels: Default::default(),
+            annotations: Default::default(),
+            ends_at: None,
+        }
+    }
+
+    #[test]
+    fn alerts_are_forgotten_in_the_order_in_which_they_came() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = Db::open(&dir.path().join("sage.db")).unwrap();
+        let firing = AlertStatus::Firing;
+        for (name, at) in [("a", 3), ("b", 1), ("c", 2)] {
+            db.put_alerts(&[(name.into(), alert(name, at, firing))], 3).unwrap();
+        }
+        // A change leaves the place; what is pushed out and delivered again comes last.
+        db.put_alerts(&[("a".into(), alert("a", 3, AlertStatus::Resolved))], 3).unwrap();
+        let [d, a] = [("d", 0), ("a", 3)].map(|(n, at)| (n.into(), alert(n, at, firing)));
+        db.put_alerts(&[d, a], 3).unwrap();
+        let names: Vec<String> =
+            db.alerts(9).unwrap().into_iter().map(|a| a.key.fingerprint).collect();
+        assert_eq!(names, ["c", "d", "a"]);
+    }
+
+    #[test]
+    fn an_unreadable_row_costs_only_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(&dir.path().join("sage.db")).unwrap();
+        for n in 1..=3 {
+            db.put_frame(&frame(n), 10).unwrap();
+        }
+        let broken = "UPDATE frame SET body = ?1 WHERE start_ms = 2000";
+        for body in [&"{" as &dyn rusqlite::ToSql, &vec![0xff_u8]] {
+            db.connection.execute(broken, [body]).unwrap();
+            assert_eq!(db.frames(10).unwrap(), [frame(1), frame(3)]);
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sage.db");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE diagnosis (
+                    id TEXT PRIMARY KEY, starts_at_ms INTEGER NOT NULL, body TEXT NOT NULL);
+                 CREATE INDEX diagnosis_by_time ON diagnosis (starts_at_ms);
+                 CREATE TABLE annotation (diagnosis TEXT PRIMARY KEY, grafana_id INTEGER NOT NULL);
+                 INSERT INTO annotation VALUES ('a', 7);
+                 PRAGMA user_version = 1;",
+            )
+            .unwrap();
+        drop(connection);
+        for _ in 0..2 {
+            let db = Db::open(&path).unwrap();
+            assert_eq!(db.annotations().unwrap(), [("a".to_string(), 7, 0)]);
+        }
+    }
+
     #[test]
     fn a_file_of_a_later_version_is_refused_with_both_numbers() {
         let dir = tempfile::tempdir().unwrap();
@@ -257,6 +358,6 @@ mod tests {
         connection.pragma_update(None, "user_version", 99).unwrap();
         drop(connection);
         let text = Db::open(&path).unwrap_err().to_string();
-        assert!(text.contains("schema version 99") && text.contains("up to 1"), "{text}");
+        assert!(text.contains("schema version 99") && text.contains("up to 2"), "{text}");
     }
 }

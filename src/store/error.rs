@@ -29,12 +29,12 @@ pub enum Error {
     /// SQLite's own complaint.
     #[error("database: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// A row that is not what we wrote.
-    #[error("database: a row of {table} cannot be read: {why}")]
+    /// A row that has no text form.
+    #[error("database: a row of {table} cannot be written: {why}")]
     Row {
         /// Table.
         table: &'static str,
-        /// The parser's complaint.
+        /// The serialiser's complaint.
         why: String,
     },
     /// The writer thread is gone.

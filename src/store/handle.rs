@@ -19,7 +19,7 @@ enum Write {
     Frame(Arc<Frame>),
     Alerts(Vec<(String, Alert)>, oneshot::Sender<Result<(), String>>),
     Diagnosis(Box<Diagnosis>),
-    Annotation(String, i64),
+    Annotation { diagnosis: String, grafana_id: i64, region: i64, done: oneshot::Sender<()> },
     Model(Box<SavedModel>),
 }
 
@@ -34,12 +34,12 @@ pub struct Handle {
 pub struct Restored {
     /// Frames, oldest first.
     pub frames: Vec<Frame>,
-    /// Alerts, oldest first.
+    /// Alerts in order of arrival.
     pub alerts: Vec<Alert>,
-    /// Diagnoses, oldest first.
+    /// Diagnoses in order of arrival.
     pub diagnoses: Vec<Diagnosis>,
-    /// Grafana annotation by diagnosis.
-    pub annotations: Vec<(String, i64)>,
+    /// Diagnosis, Grafana's id and hash of the region of each annotation.
+    pub annotations: Vec<(String, i64, i64)>,
     /// The newest model.
     pub model: Option<SavedModel>,
 }
@@ -107,13 +107,21 @@ impl Handle {
         self.tx.send(Write::Diagnosis(Box::new(diagnosis))).await.map_err(|_| Error::Stopped)
     }
 
-    /// Writes a Grafana annotation's id.
+    /// Writes a Grafana annotation's id and the hash of the region it shows; returns once that is
+    /// on the disk, or has failed and been counted.
     ///
     /// # Errors
     /// [`Error::Stopped`] after the writer has gone.
-    pub async fn annotation(&self, diagnosis: &str, grafana_id: i64) -> Result<(), Error> {
-        let write = Write::Annotation(diagnosis.into(), grafana_id);
-        self.tx.send(write).await.map_err(|_| Error::Stopped)
+    pub async fn annotation(
+        &self,
+        diagnosis: &str,
+        grafana_id: i64,
+        region: i64,
+    ) -> Result<(), Error> {
+        let (done, written) = oneshot::channel();
+        let write = Write::Annotation { diagnosis: diagnosis.into(), grafana_id, region, done };
+        self.tx.send(write).await.map_err(|_| Error::Stopped)?;
+        written.await.map_err(|_| Error::Stopped)
     }
 
     /// Writes a model, from a thread that may block.
@@ -143,7 +151,7 @@ impl Writer {
                     self.note("frame", result);
                 }
                 Write::Alerts(alerts, done) => {
-                    let result = self.db.put_alerts(&alerts);
+                    let result = self.db.put_alerts(&alerts, self.diagnoses_kept);
                     let answer = result.as_ref().map_err(ToString::to_string).copied();
                     self.note("alert", result);
                     // Nobody waits any more when the request timed out; the alert is safe anyway.
@@ -153,9 +161,11 @@ impl Writer {
                     let result = self.db.put_diagnosis(&diagnosis, self.diagnoses_kept);
                     self.note("diagnosis", result);
                 }
-                Write::Annotation(id, grafana) => {
-                    let result = self.db.put_annotation(&id, grafana);
+                Write::Annotation { diagnosis, grafana_id, region, done } => {
+                    let result = self.db.put_annotation(&diagnosis, grafana_id, region);
                     self.note("annotation", result);
+                    // A stopping program does not wait for it.
+                    let _gone = done.send(());
                 }
                 Write::Model(model) => {
                     let result = self.db.put_model(&model);

@@ -1,0 +1,68 @@
+//! What one stage sees of the others.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::data::{EventTime, Frame, ModelRef};
+use crate::graph::{self, Mechanism, RpcGraph};
+use crate::model::Status;
+use crate::window::{History, Progress};
+use crate::{diagnose, report};
+
+#[allow(clippy::disallowed_methods, reason = "the guard against the future needs the wall clock")]
+pub(super) fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn learn_graph(history: &History, config: &graph::Config) -> Arc<RpcGraph> {
+    let frames = history.all();
+    Arc::new(RpcGraph::learn(frames.iter().map(|f| &**f), config))
+}
+
+pub(super) async fn follow_graph(
+    mut frames: mpsc::Receiver<Arc<Frame>>,
+    history: History,
+    config: graph::Config,
+    graph: watch::Sender<Arc<RpcGraph>>,
+) {
+    while frames.recv().await.is_some() {
+        graph.send_replace(learn_graph(&history, &config));
+    }
+}
+
+/// What a diagnosis is made from.
+pub(super) fn facts(
+    history: &History,
+    progress: &watch::Receiver<Progress>,
+    model: &watch::Receiver<Status>,
+) -> Arc<dyn Fn() -> diagnose::Facts + Send + Sync> {
+    let (history, progress, model) = (history.clone(), progress.clone(), model.clone());
+    Arc::new(move || {
+        let in_use = model.borrow().model.clone();
+        diagnose::Facts {
+            history: history.all(),
+            watermark: progress.borrow().watermark,
+            mechanism: in_use.map(|m| {
+                let reference = ModelRef {
+                    id: m.id.clone(),
+                    trained_at: m.trained_at,
+                    r2: Mechanism::quality(&*m).r2,
+                };
+                (m as Arc<dyn Mechanism>, reference)
+            }),
+        }
+    })
+}
+
+pub(super) fn progress_view(progress: &Progress, history: usize) -> report::Progress {
+    report::Progress {
+        watermark: progress.watermark,
+        horizon: progress.horizon.filter(|h| *h > EventTime(i64::MIN)),
+        open_intervals: progress.open,
+        closed_intervals: progress.closed,
+        history,
+    }
+}
