@@ -1,5 +1,6 @@
 //! The command line.
 
+mod accuracy;
 mod args;
 mod demo;
 mod lab;

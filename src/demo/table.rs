@@ -64,8 +64,8 @@ pub fn print_head(target: &str) {
     println!();
     println!("{target}");
     println!();
-    println!("{:<52} {:<44} {:>9} {:>9}", "injected", "diagnosed", "observed", "had it");
-    println!("{:<52} {:<44} {:>9} {:>9}", "", "", "p99", "been normal");
+    println!("{:<48} {:<42} {:>8} {:>11}", "injected", "diagnosed", "observed", "had it");
+    println!("{:<48} {:<42} {:>8} {:>11}", "", "", "p99", "been normal");
 }
 
 /// One line.
@@ -104,9 +104,9 @@ pub fn print_row(spec: &AppSpec, v: &Verdict) {
             None => String::new(),
         };
         if line == 0 {
-            println!("{left:<52} {right:<44} {observed:>9} {normal:>9}   {mark}");
+            println!("{left:<48} {right:<42} {observed:>8} {normal:>11}   {mark}");
         } else {
-            println!("{left:<52} {right:<44}");
+            println!("{}", format!("{left:<48} {right}").trim_end());
         }
     }
 }

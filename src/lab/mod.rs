@@ -7,6 +7,8 @@ pub mod wire;
 mod feed;
 mod schedule;
 mod score;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod truth;
 

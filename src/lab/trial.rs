@@ -82,14 +82,17 @@ struct Stage {
     schedule: Schedule,
     feed: Feed,
     frames: Vec<Arc<Frame>>,
+    /// Of the target.
+    quantile: f64,
 }
 
 impl Stage {
+    /// Runs one interval; returns the true tail, milliseconds.
     fn step(&mut self, minute: &Minute, interval: Duration) -> f64 {
         let observation = self.simulator.run(interval, minute.load, &minute.faults);
-        let p99 = observation.truth.quantile_ms(0.99).unwrap_or(0.0);
+        let tail = observation.truth.quantile_ms(self.quantile).unwrap_or(0.0);
         self.frames.extend(self.feed.push(observation));
-        p99
+        tail
     }
 }
 
@@ -105,6 +108,7 @@ pub fn run(trial: &Trial, clock: &dyn Fn() -> f64) -> Result<Outcome, String> {
         schedule: Schedule::new(&trial.spec, trial.weather, trial.seed ^ 0x5eed),
         feed: Feed::new(trial.interval),
         frames: Vec::new(),
+        quantile: trial.spec.qos_quantile,
     };
     for _ in 0..CALM {
         let minute = Minute { load: stage.schedule.load(), faults: Vec::new() };
@@ -118,9 +122,8 @@ pub fn run(trial: &Trial, clock: &dyn Fn() -> f64) -> Result<Outcome, String> {
     let start = clock();
     let model = train(&stage.frames, &target, trial.seed)?;
     let train_seconds = clock() - start;
-    let start = clock();
-    let cases = diagnose_all(trial, &mut stage, &target, &model);
-    let diagnose_ms = (clock() - start) * 1000.0 / cases.len().max(1) as f64;
+    let (cases, diagnose_seconds) = diagnose_all(trial, &mut stage, &target, &model, clock);
+    let diagnose_ms = diagnose_seconds * 1000.0 / cases.len().max(1) as f64;
     let (mut score, mut baseline) = (Score::default(), Score::default());
     for case in &cases {
         score.add(&case.blame, &case.named);
@@ -151,10 +154,17 @@ fn train(frames: &[Arc<Frame>], target: &QosTarget, seed: u64) -> Result<Model, 
     model::fit(&lesson, &config, &|_| {}, &AtomicBool::new(false)).map_err(|e| e.to_string())
 }
 
-fn diagnose_all(trial: &Trial, stage: &mut Stage, target: &QosTarget, model: &Model) -> Vec<Case> {
+/// Runs the test intervals and diagnoses every violation; also the seconds the diagnoses took.
+fn diagnose_all(
+    trial: &Trial,
+    stage: &mut Stage,
+    target: &QosTarget,
+    model: &Model,
+    clock: &dyn Fn() -> f64,
+) -> (Vec<Case>, f64) {
     let config = diagnose::Config { pending: Duration::ZERO, ..diagnose::Config::default() };
     let mut pending: Vec<(Minute, Blame, i64)> = Vec::new();
-    let mut cases = Vec::new();
+    let (mut cases, mut seconds) = (Vec::new(), 0.0);
     for _ in 0..trial.test {
         let minute = stage.schedule.next_minute();
         let before = stage.simulator.clone();
@@ -167,13 +177,15 @@ fn diagnose_all(trial: &Trial, stage: &mut Stage, target: &QosTarget, model: &Mo
         pending.retain(|(minute, blame, start)| {
             let closed = stage.frames.iter().rev().take(4).any(|f| f.interval.start.0 == *start);
             if closed && violates(&stage.frames, *start, target) {
+                let begun = clock();
                 let verdict = ask(&stage.frames, *start, trial.interval, target, model, &config);
+                seconds += clock() - begun;
                 cases.push(case(&trial.spec, minute.clone(), blame.clone(), verdict));
             }
             !closed
         });
     }
-    cases
+    (cases, seconds)
 }
 
 /// Whether the alert would fire: the sampled traces show the violation, too.

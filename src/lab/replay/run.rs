@@ -63,7 +63,7 @@ pub async fn run(
     let api = Api::new(sidecar.http);
     let labels = Labels::read(&recording.root)?;
     feed(recording, &api, sidecar.otlp_grpc, progress).await?;
-    let frames: Vec<Frame> = serde_json::from_value(api.get("/api/v1/frames").await?)?;
+    let frames: Vec<Frame> = serde_json::from_value(api.get("/api/v1/frames?limit=2880").await?)?;
     let frames: Vec<Frame> = frames.into_iter().filter(|f| !f.rpcs.is_empty()).collect();
     let usual: Vec<&Frame> = frames
         .iter()

@@ -16,6 +16,10 @@ use crate::data::{EventTime, Series};
 
 /// Samples in one request, as Prometheus batches them.
 const BATCH: usize = 2000;
+/// Attempts while the sidecar says that it is overloaded.
+pub(super) const ATTEMPTS: usize = 60;
+/// Pause before another one.
+pub(super) const OVERLOADED: Duration = Duration::from_millis(500);
 /// Pause between looks at something that is under way.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -90,7 +94,7 @@ impl Api {
     /// Sends series by remote write, and comes again while the sidecar is overloaded.
     ///
     /// # Errors
-    /// Any answer but 2xx and 503.
+    /// Any answer but 2xx, and too many 503.
     pub async fn write(&self, series: &[Series]) -> Result<(), ApiError> {
         let headers = [
             ("content-type", "application/x-protobuf"),
@@ -100,18 +104,19 @@ impl Api {
         ];
         for batch in series.chunks(BATCH) {
             let body: Bytes = encode_write(batch).into();
-            loop {
-                let path = "/api/v1/write";
-                let (status, text) = self.call(Method::POST, path, &headers, body.clone()).await?;
-                if status == StatusCode::SERVICE_UNAVAILABLE {
-                    tokio::time::sleep(POLL * 10).await;
-                    continue;
+            let path = "/api/v1/write";
+            let mut attempt = 0;
+            let (status, text) = loop {
+                let answer = self.call(Method::POST, path, &headers, body.clone()).await?;
+                if answer.0 != StatusCode::SERVICE_UNAVAILABLE || attempt == ATTEMPTS {
+                    break answer;
                 }
-                if !status.is_success() {
-                    let text = String::from_utf8_lossy(&text).into_owned();
-                    return Err(ApiError::Refused(format!("{path}: {status} {text}")));
-                }
-                break;
+                attempt += 1;
+                tokio::time::sleep(OVERLOADED).await;
+            };
+            if !status.is_success() {
+                let text = String::from_utf8_lossy(&text).into_owned();
+                return Err(ApiError::Refused(format!("{path}: {status} {text}")));
             }
         }
         Ok(())

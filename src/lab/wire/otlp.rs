@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
@@ -14,13 +13,11 @@ use opentelemetry_proto::tonic::trace::v1::{
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::api::ApiError;
+use super::api::{ATTEMPTS, ApiError, OVERLOADED};
 use crate::data::{Half, Name, PeerKind, Span};
 
 /// Spans in one request, as a collector batches them.
 const BATCH: usize = 8192;
-/// Attempts while the sidecar says that it is overloaded.
-const ATTEMPTS: usize = 60;
 
 /// A request as a collector would send it: one resource per replica.
 pub fn encode_export(spans: &[Span]) -> ExportTraceServiceRequest {
@@ -121,7 +118,7 @@ impl SpanSender {
                     Ok(response) => break response.into_inner(),
                     Err(status) if status.code() == Code::Unavailable && attempt < ATTEMPTS => {
                         attempt += 1;
-                        tokio::time::sleep(Duration::from_millis(500)).await;
+                        tokio::time::sleep(OVERLOADED).await;
                     }
                     Err(status) => return Err(ApiError::Refused(status.to_string())),
                 }

@@ -1,0 +1,4 @@
+mod blame;
+mod schedule;
+mod score;
+mod support;

@@ -1,0 +1,88 @@
+//! Load and faults over time.
+
+use crate::lab::sim::{AppSpec, Fault, FaultKind, chain, social_network};
+use crate::lab::{Minute, Schedule, Weather};
+
+fn minutes(spec: &AppSpec, weather: Weather, seed: u64, count: usize) -> Vec<Minute> {
+    let mut schedule = Schedule::new(spec, weather, seed);
+    (0..count).map(|_| schedule.next_minute()).collect()
+}
+
+fn as_text(minutes: &[Minute]) -> String {
+    format!("{minutes:?}")
+}
+
+#[test]
+fn the_same_seed_gives_the_same_schedule_and_another_seed_another() {
+    let app = social_network();
+    let of = |seed| as_text(&minutes(&app, Weather::default(), seed, 200));
+    assert_eq!(of(3), of(3));
+    assert_ne!(of(3), of(4));
+}
+
+#[test]
+fn strengths_and_loads_stay_within_the_weather() {
+    let weather = Weather::default();
+    let (low, high) = weather.strength;
+    for minute in minutes(&social_network(), weather, 5, 1000) {
+        assert!((0.6..=1.4).contains(&minute.load), "{}", minute.load);
+        for fault in &minute.faults {
+            assert!((low..=high).contains(&fault.strength), "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_fault_strikes_sooner_or_later_and_some_intervals_are_calm() {
+    let all = minutes(&social_network(), Weather::default(), 6, 2000);
+    for kind in FaultKind::ALL {
+        assert!(all.iter().flat_map(|m| &m.faults).any(|f| f.kind == kind), "{kind}");
+    }
+    let calm = all.iter().filter(|m| m.faults.iter().all(|f| f.kind.is_bystander())).count();
+    assert!((1000..1800).contains(&calm), "{calm} of 2000 are without harm");
+    let harmful = |m: &Minute| m.faults.iter().filter(|f| !f.kind.is_bystander()).count();
+    assert!(all.iter().any(|m| harmful(m) >= 2), "faults coincide");
+}
+
+#[test]
+fn no_fault_outlasts_an_episode() {
+    let weather = Weather { length: 2, ..Weather::default() };
+    let all = minutes(&social_network(), weather, 7, 1000);
+    for three in all.windows(3) {
+        let lasts = |f: &&Fault| three[1].faults.contains(f) && three[2].faults.contains(f);
+        assert!(!three[0].faults.iter().any(|f| lasts(&f)), "{three:?}");
+    }
+}
+
+#[test]
+fn no_service_has_the_same_fault_twice_at_once() {
+    for minute in minutes(&chain(), Weather::default(), 8, 1000) {
+        let mut kinds: Vec<_> = minute.faults.iter().map(|f| (f.service, f.kind)).collect();
+        let count = kinds.len();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!(kinds.len(), count, "{minute:?}");
+    }
+}
+
+#[test]
+fn only_who_calls_somebody_can_run_out_of_connections() {
+    let app = social_network();
+    let calls = |service: usize| {
+        let steps = app.services[service].ops.iter().flat_map(|o| &o.steps);
+        steps.into_iter().any(|s| !s.calls().is_empty())
+    };
+    let all = minutes(&app, Weather::default(), 9, 3000);
+    let few: Vec<&Fault> = all
+        .iter()
+        .flat_map(|m| &m.faults)
+        .filter(|f| f.kind == FaultKind::FewConnections)
+        .collect();
+    assert!(!few.is_empty() && few.iter().all(|f| calls(f.service)), "{few:?}");
+}
+
+#[test]
+fn in_fair_weather_nothing_happens() {
+    let fair = Weather { episode: 0.0, bystander: 0.0, ..Weather::default() };
+    assert!(minutes(&chain(), fair, 10, 500).iter().all(|m| m.faults.is_empty()));
+}
