@@ -1,0 +1,65 @@
+//! The commands a newcomer tries first, as a newcomer would: the real binary, its output, its score.
+
+use serde_json::Value;
+
+use crate::support::{missing_peer, sage};
+
+fn output_of(args: &[&str]) -> String {
+    let output = sage().args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}\n{complained}");
+    said
+}
+
+/// The last word of the line that begins with `name`, as a number.
+fn percent(said: &str, name: &str) -> f64 {
+    let line = said.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{said}"));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    words[words.len() - 2].parse().unwrap_or_else(|_| panic!("{line}"))
+}
+
+/// Fewer intervals to learn from than the command takes by itself, so a little less is asked of it.
+#[test]
+fn the_demo_finds_what_it_injects() {
+    let said = output_of(&["demo", "--seed", "11", "--intervals", "150"]);
+    assert!(percent(&said, "right service ") >= 85.0, "{said}");
+    assert!(percent(&said, "right service + resource") >= 75.0, "{said}");
+    let noise = said.lines().find(|l| l.starts_with("harmless noise")).unwrap();
+    assert!(noise.ends_with("in 0"), "{said}");
+}
+
+#[test]
+fn accuracy_is_measured_and_printed() {
+    let args =
+        ["lab", "accuracy", "--app", "chain", "--seed", "4", "--train", "150", "--test", "100"];
+    let said = output_of(&args);
+    let row: Vec<&str> = said.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[0], "chain", "{said}");
+    let [cases, service]: [f64; 2] = [row[1], row[2]].map(|v| v.parse().unwrap());
+    assert!(cases >= 5.0 && service >= 0.8, "{said}");
+}
+
+/// Spans, metrics and faults of a real application.
+#[test]
+fn recorded_faults_of_a_real_system_are_found() {
+    let Ok(recording) = std::env::var("SAGE_RECORDING") else {
+        eprintln!(
+            "skipped: SAGE_RECORDING does not name a directory with the Nezha recording of Online \
+             Boutique"
+        );
+        return;
+    };
+    if !std::path::Path::new(&recording).join("faults.csv").exists() {
+        missing_peer(&format!("SAGE_RECORDING={recording} has no faults.csv"));
+        return;
+    }
+    let said = output_of(&["lab", "replay", &recording]);
+    let score: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let share =
+        |part: &str, whole: &str| score[part].as_f64().unwrap() / score[whole].as_f64().unwrap();
+    assert!(score["faults"].as_u64().unwrap() > 30, "{score}");
+    assert!(share("service_top1", "faults") >= 0.95, "{said}");
+    assert!(share("service_resource_top1", "faults") >= 0.9, "{said}");
+    assert!(share("false_alarms", "quiet") <= 0.1, "{said}");
+}

@@ -1,0 +1,19 @@
+//! The integration tests, as one program: real listeners, captured bytes of real senders, real peers.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::print_stderr, reason = "skipped tests say so")]
+#![allow(clippy::disallowed_methods, reason = "real peers live in wall-clock time")]
+
+mod support;
+
+mod captures;
+mod cli;
+mod commands;
+mod garbage;
+mod grafana;
+mod layering;
+mod lifecycle;
+mod opentelemetry;
+mod pipeline;
+mod prometheus;
+mod shipped;
+mod webhook;

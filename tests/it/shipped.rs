@@ -1,0 +1,159 @@
+//! The files that operators copy are what they claim to be.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sage::config::{Config, parse};
+use serde_json::Value;
+
+use crate::support::{Sidecar, has, send};
+
+fn shipped(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(shipped(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+#[test]
+fn the_reference_configuration_is_the_defaults_and_names_every_key() {
+    let reference = text("plugin-config/sage.toml");
+    assert_eq!(parse(&reference).unwrap(), Config::default());
+    // Keys stand there as a value, or as a comment when there is nothing to set by default.
+    let named = |key: &str| {
+        reference.lines().map(|l| l.trim_start_matches(['#', ' '])).any(|line| {
+            line.split_once('=').is_some_and(|(k, _)| k.trim() == key)
+                || line.starts_with("[[") && line.ends_with(&format!(".{key}]]"))
+        })
+    };
+    let all = serde_json::to_value(Config::default()).unwrap();
+    let mut missing = Vec::new();
+    for (table, keys) in all.as_object().unwrap() {
+        for key in keys.as_object().into_iter().flatten().map(|(key, _)| key) {
+            if !named(key) {
+                missing.push(format!("{table}.{key}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Metrics that the sidecar shows, by name.
+async fn exposed() -> BTreeSet<String> {
+    let home = tempfile::tempdir().unwrap();
+    let sage = Sidecar::start(home.path(), |_| {}).await;
+    let metrics = send(sage.running.http, "GET", "/metrics", &[], b"").await.text();
+    sage.running.stop().await;
+    let typed = metrics.lines().filter_map(|l| l.strip_prefix("# TYPE "));
+    typed
+        .flat_map(|l| {
+            let (name, kind) = l.split_once(' ').unwrap();
+            let parts: &[&str] =
+                if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            parts.iter().map(move |p| format!("{name}{p}"))
+        })
+        .collect()
+}
+
+/// Every `sage_*` and `process_*` word of a text that is used as a metric.
+fn mentioned(text: &str) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(|c| !is_part(c))
+        .filter(|w| w.starts_with("sage_") || w.starts_with("process_"))
+        // Annotations of alerts, tags, and what the rules record themselves: not metrics of ours.
+        .filter(|w| !["sage_target_ms", "sage_quantile", "sage_diagnosis"].contains(w))
+        .filter(|w| !["sage_target_milliseconds", "sage_latency_milliseconds"].contains(w))
+        .map(Into::into)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_dashboard_and_docs_name_only_metrics_that_exist() {
+    let exposed = exposed().await;
+    for file in ["alerts/qos.rules.yml", "alerts/sage-health.rules.yml"] {
+        let unknown: Vec<_> = mentioned(&text(file)).difference(&exposed).cloned().collect();
+        assert!(unknown.is_empty(), "{file}: {unknown:?}");
+    }
+    let dashboard: Value = serde_json::from_str(&text("grafana/dashboards/sage.json")).unwrap();
+    let mut queries = Vec::new();
+    collect(&dashboard, "expr", &mut queries);
+    assert!(queries.len() > 10, "{queries:?}");
+    for query in &queries {
+        let unknown: Vec<_> = mentioned(query).difference(&exposed).cloned().collect();
+        assert!(unknown.is_empty(), "{query}: {unknown:?}");
+    }
+    // The page about metrics is complete, too. It names histograms without their parts.
+    let documented = mentioned(&text("docs/metrics.md"));
+    let base = |name: &String| {
+        let stem = ["_bucket", "_sum", "_count"].iter().find_map(|p| name.strip_suffix(p));
+        stem.map_or_else(|| name.clone(), Into::into)
+    };
+    let all: BTreeSet<String> = exposed.iter().map(base).collect();
+    let missing: Vec<_> = all.difference(&documented).collect();
+    assert!(missing.is_empty(), "docs/metrics.md lacks {missing:?}");
+}
+
+/// Every value of `key`, however deep.
+fn collect(value: &Value, key: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            for (k, v) in map {
+                match v {
+                    Value::String(text) if k == key => found.push(text.clone()),
+                    other => collect(other, key, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|v| collect(v, key, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_dashboard_is_bound_to_no_particular_data_source() {
+    let dashboard: Value = serde_json::from_str(&text("grafana/dashboards/sage.json")).unwrap();
+    let mut sources = Vec::new();
+    collect(&dashboard, "uid", &mut sources);
+    let known = ["sage", "${datasource}", "-- Grafana --", "grafana"];
+    let foreign: Vec<_> = sources.iter().filter(|s| !known.contains(&s.as_str())).collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    assert_eq!(dashboard["uid"], "sage");
+}
+
+fn accepts(program: &str, args: &[&str]) {
+    if !has(program) {
+        return;
+    }
+    let output = Command::new(program).args(args).current_dir(shipped("alerts")).output().unwrap();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let all = format!("{}{}", said(&output.stdout), said(&output.stderr));
+    assert!(output.status.success(), "{program} {args:?}: {all}");
+}
+
+#[test]
+fn prometheus_accepts_rules_their_tests_and_the_remote_write_fragment() {
+    accepts("promtool", &["check", "rules", "qos.rules.yml", "sage-health.rules.yml"]);
+    accepts("promtool", &["test", "rules", "qos.test.yml", "sage-health.test.yml"]);
+    accepts(
+        "promtool",
+        &["check", "config", "--syntax-only", "../plugin-config/prometheus-remote-write.yml"],
+    );
+}
+
+#[test]
+fn alertmanager_accepts_the_receiver() {
+    accepts("amtool", &["check-config", "../plugin-config/alertmanager-receiver.yml"]);
+}
+
+/// What remote write keeps is what the feature table reads, no more and no less.
+#[test]
+fn the_remote_write_fragment_keeps_what_the_feature_table_reads() {
+    let fragment = text("plugin-config/prometheus-remote-write.yml");
+    let words: BTreeSet<&str> =
+        fragment.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).collect();
+    let wanted = Config::default().window.wanted_metrics();
+    let missing: Vec<_> = wanted.iter().filter(|m| !words.contains(m.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

@@ -1,0 +1,15 @@
+//! What the tests share.
+
+mod grafana;
+mod peers;
+mod process;
+mod raw;
+mod sidecar;
+mod traffic;
+
+pub(crate) use grafana::{Grafana, TOKEN};
+pub(crate) use peers::{Peer, free_address, has, missing_peer};
+pub(crate) use process::{Process, sage};
+pub(crate) use raw::{Answer, fixture, grpc, raw_http, send};
+pub(crate) use sidecar::Sidecar;
+pub(crate) use traffic::{INTERVAL, Traffic, span};
