@@ -8,9 +8,11 @@ use crate::stats::{median, quantile};
 
 /// A spread smaller than this share of the median counts as that.
 const SPREAD_MIN: f64 = 0.02;
-/// And never smaller than this share of the largest level at any service: a counter that stood still
-/// until now is not infinitely strange when it moves a little.
+/// And never smaller than this share of the largest normal level at any service.
 const SPREAD_MIN_OF_LARGEST: f64 = 0.01;
+/// The same of the largest level now, where a metric stood still everywhere until now: it is not
+/// infinitely strange when it moves a little.
+const SPREAD_MIN_OF_NEW: f64 = 0.1;
 
 /// What is compared: a feature of a service, or the part of an RPC's latency that is its callee's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,19 +42,17 @@ impl<'a> Series<'a> {
 /// any of its metrics or of the part of its latency that is its own.
 pub(super) fn baseline(now: &[&Frame], normal: &[&Frame]) -> Vec<BaselineScore> {
     let (now, then) = (columns(now), columns(normal));
-    let mut largest: HashMap<&str, f64> = HashMap::new();
-    for (series, values) in now.iter().chain(&then) {
-        let level = largest.entry(series.kind()).or_insert(0.0);
-        *level = values.iter().fold(*level, |a, b| a.max(b.abs()));
-    }
+    let (largest_now, largest) = (largest(&now), largest(&then));
     let mut best: BTreeMap<&str, f64> = BTreeMap::new();
     for (series, values) in &now {
         let Some(past) = then.get(series) else { continue };
         let at = |q: f64| quantile(past.iter().copied(), q);
         let (Some(low), Some(middle), Some(high)) = (at(0.25), at(0.5), at(0.75)) else { continue };
-        let floor = (SPREAD_MIN * middle.abs())
-            .max(SPREAD_MIN_OF_LARGEST * largest[series.kind()])
-            .max(f64::MIN_POSITIVE);
+        let floor = match largest[series.kind()] {
+            0.0 => SPREAD_MIN_OF_NEW * largest_now[series.kind()],
+            level => (SPREAD_MIN * middle.abs()).max(SPREAD_MIN_OF_LARGEST * level),
+        };
+        let floor = floor.max(f64::MIN_POSITIVE);
         let observed = median(values.iter().copied()).unwrap_or(middle);
         let score = best.entry(series.service()).or_insert(0.0);
         *score = score.max((observed - middle).abs() / (high - low).max(floor));
@@ -63,6 +63,16 @@ pub(super) fn baseline(now: &[&Frame], normal: &[&Frame]) -> Vec<BaselineScore> 
         .collect();
     scores.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.service.cmp(&b.service)));
     scores
+}
+
+/// The largest level of each kind at any service.
+fn largest<'a>(columns: &HashMap<Series<'a>, Vec<f64>>) -> HashMap<&'a str, f64> {
+    let mut largest: HashMap<&str, f64> = HashMap::new();
+    for (series, values) in columns {
+        let level = largest.entry(series.kind()).or_insert(0.0);
+        *level = values.iter().fold(*level, |a, b| a.max(b.abs()));
+    }
+    largest
 }
 
 /// The values of every series, frame by frame.

@@ -38,8 +38,11 @@ impl Evidence {
         let over =
             |pick: &dyn Fn(&Situation) -> f64| median(situations.iter().map(pick)).unwrap_or(0.0);
         let delays: Vec<f64> = (0..net.rpcs.len()).map(|i| over(&|s| s.delays[i])).collect();
-        let links: Vec<Links> =
-            (0..net.services.len()).map(|j| Links::of(net, j, &delays, gate)).collect();
+        let network = Resource::Network.index();
+        let metrics: Vec<f64> =
+            (0..net.services.len()).map(|j| over(&|s| s.resources[j][network])).collect();
+        let view = Network { net, delays: &delays, metrics: &metrics, gate };
+        let links: Vec<Links> = (0..net.services.len()).map(|j| view.links_of(j)).collect();
         let (mut resources, mut amplitudes) = (Vec::new(), Vec::new());
         let mut has_network_metrics = Vec::new();
         for (j, links) in links.iter().enumerate() {
@@ -48,8 +51,7 @@ impl Evidence {
             // where no metric of the service's own network does.
             let has_metrics = situations.iter().any(|s| s.has_network_metrics[j]);
             if !has_metrics {
-                let network = &mut z[Resource::Network.index()];
-                *network = network.max(links.delay);
+                z[network] = z[network].max(links.delay);
             }
             has_network_metrics.push(has_metrics);
             resources.push(z);
@@ -97,15 +99,25 @@ struct Links {
     delay: f64,
 }
 
-impl Links {
-    /// A link belongs to the service it leads to. When most links of a service are slow, those it
-    /// uses as a caller too, the trouble is at its own end.
-    fn of(net: &CausalNet, j: usize, delays: &[f64], gate: f64) -> Self {
-        let is_paired = |i: &usize| net.rpcs[*i].kind == crate::data::RpcKind::Paired;
-        let inward: Vec<usize> = net.served(j).filter(is_paired).collect();
-        let outward: Vec<usize> = net.invoked(j).filter(is_paired).collect();
+/// What is known about the network, to tell whose a slow link is.
+struct Network<'a> {
+    net: &'a CausalNet,
+    /// z-score of the delays of each RPC.
+    delays: &'a [f64],
+    /// z-score of the network metrics of each service; zero without any.
+    metrics: &'a [f64],
+    gate: f64,
+}
+
+impl Network<'_> {
+    /// A link belongs to the service it leads to, unless metrics accuse the one it comes from. When
+    /// most links of a service are slow, those it uses as a caller too, the trouble is at its own end.
+    fn links_of(&self, j: usize) -> Links {
+        let is_paired = |i: &usize| self.net.rpcs[*i].kind == crate::data::RpcKind::Paired;
+        let inward: Vec<usize> = self.net.served(j).filter(is_paired).collect();
+        let outward: Vec<usize> = self.net.invoked(j).filter(is_paired).collect();
         let slow = |links: &[usize]| {
-            let count = links.iter().filter(|i| delays[**i] > gate).count();
+            let count = links.iter().filter(|i| self.delays[**i] > self.gate).count();
             count as f64 / links.len().max(1) as f64
         };
         let is_common = match outward.len() {
@@ -113,8 +125,20 @@ impl Links {
             1 => slow(&outward) > 0.0 && slow(&inward) >= COMMON,
             _ => slow(&outward) >= COMMON,
         };
-        let own = if is_common { [inward, outward].concat() } else { inward };
-        let delay = median(own.iter().map(|i| delays[*i])).unwrap_or(0.0);
-        Self { nets: own, delay }
+        let nets: Vec<usize> = if is_common {
+            [inward, outward].concat()
+        } else {
+            let led_to = inward.into_iter().filter(|i| !self.is_callers(*i));
+            led_to.chain(outward.into_iter().filter(|i| self.is_callers(*i))).collect()
+        };
+        let delay = median(nets.iter().map(|i| self.delays[*i])).unwrap_or(0.0);
+        Links { nets, delay }
+    }
+
+    /// Whether link `i` is slow, and metrics say that it is so at its caller's end.
+    fn is_callers(&self, i: usize) -> bool {
+        let rpc = &self.net.rpcs[i];
+        let caller = rpc.caller.map_or(0.0, |a| self.metrics[a]);
+        self.delays[i] > self.gate && caller > self.gate && caller > self.metrics[rpc.callee]
     }
 }

@@ -92,10 +92,10 @@ fn of_several_violating_intervals_the_median_counts() {
 fn a_callers_latency_counts_without_what_its_callees_took() {
     let normal = small(&[], &[("a", "b", 10.0, 100), ("user", "a", 30.0, 100)]);
     // b takes 40 ms longer, and a with it. Of a's own 20 ms nothing changed. Neither ever varied:
-    // one percent of the largest own latency anywhere, 50 ms, is the measure.
+    // two percent of b's usual 10 ms are as much as one percent of the largest usual one, 20 ms.
     let now = small(&[], &[("a", "b", 50.0, 100), ("user", "a", 70.0, 100)]);
     let past = vec![normal.clone(), normal.clone()];
-    assert_scores(&scores(&[now], &past), &[("b", 40.0 / 0.5), ("a", 0.0)]);
+    assert_scores(&scores(&[now], &past), &[("b", 40.0 / 0.2), ("a", 0.0)]);
     // Called for half of the requests, b takes half as much of a's time: a's own is 25 ms, and two
     // percent of the usual 20 ms the measure.
     let halved = small(&[], &[("a", "b", 10.0, 50), ("user", "a", 30.0, 100)]);

@@ -2,12 +2,12 @@
 
 use super::scene::{CALM, Scene, alert, assert_ms, history, named};
 use super::town::CALM_MS;
-use super::town::Trouble::{Bug, Inward, Links, Loud, Pressed, Short};
+use super::town::Trouble::{self, Bug, Inward, Links, Loud, Pressed, Short};
 use crate::data::Outcome;
 use crate::data::Resource::{Cpu, Disk, Memory, Network};
 use crate::diagnose::Verdict;
 
-fn verdict_on(troubles: &[super::town::Trouble]) -> Verdict {
+fn verdict_on(troubles: &[Trouble]) -> Verdict {
     Scene::after_calm(troubles).verdict()
 }
 

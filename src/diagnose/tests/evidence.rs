@@ -72,6 +72,21 @@ fn a_link_belongs_to_whom_it_leads_unless_most_links_of_a_service_are_slow() {
     assert_eq!(own, expected);
 }
 
+/// Nobody calls the entry over a link that is seen from both ends, so only its own metrics can accuse it.
+#[test]
+fn a_slow_link_belongs_to_its_caller_when_the_network_metrics_of_that_end_are_worse() {
+    let mechanism = Linear::new();
+    let list = mechanism.net().rpc(&RpcKey::new("front", "get", "cart", "list")).unwrap();
+    let (front, cart) = (at(&mechanism, "front"), at(&mechanism, "cart"));
+    for (loudness, is_front) in [(5.0, false), (30.0, true)] {
+        let troubles: &[Trouble] = &[Inward("cart", 10.0), Loud("front", Network, loudness)];
+        let evidence = evidence(&mechanism, &[troubles]);
+        assert_eq!(evidence.nets[front].contains(&list), is_front, "{loudness}");
+        assert_eq!(evidence.nets[cart].contains(&list), !is_front, "{loudness}");
+        assert_eq!(evidence.delays[front] > GATE, is_front, "{loudness}");
+    }
+}
+
 #[test]
 fn delays_speak_for_the_network_only_where_no_metric_does() {
     let mut mechanism = Linear::new();

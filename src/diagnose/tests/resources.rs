@@ -1,10 +1,10 @@
 //! Level 2: the resource.
 
 use super::scene::{Scene, named};
-use super::town::Trouble::{Inward, Links, Loud, Short};
+use super::town::Trouble::{self, Inward, Links, Loud, Short};
 use crate::data::Resource::{Cpu, Disk, Memory, Network};
 
-fn resource_of(troubles: &[super::town::Trouble]) -> Option<crate::data::Resource> {
+fn resource_of(troubles: &[Trouble]) -> Option<crate::data::Resource> {
     let verdict = Scene::after_calm(troubles).verdict();
     let named = named(&verdict);
     assert_eq!(named.len(), 1, "{named:?}");
@@ -34,7 +34,7 @@ fn a_slow_network_beside_a_small_shortage_is_the_network() {
 /// for a starved process at either end.
 #[test]
 fn without_network_metrics_slow_links_alone_are_the_network_and_beside_a_shortage_are_not() {
-    let blind = |troubles: &[super::town::Trouble]| {
+    let blind = |troubles: &[Trouble]| {
         let mut scene = Scene::after_calm(troubles);
         scene.mechanism.as_mut().unwrap().has_network_metrics = false;
         let verdict = scene.verdict();
