@@ -6,7 +6,8 @@ use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::dataset::Tensors;
-use super::gvae::{Gaussians, Gvae, Index, Latents, Predicted};
+use super::gvae::{Gaussians, Gvae, Latents, Predicted};
+use super::index::Index;
 
 /// Standard deviation of a log latency around its prediction. Fixed: a learned one inflates on
 /// violations, exactly where fit matters.

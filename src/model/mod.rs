@@ -9,6 +9,7 @@ mod error;
 mod features;
 mod fit;
 mod gvae;
+mod index;
 mod infer;
 mod layout;
 mod load;

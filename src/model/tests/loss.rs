@@ -10,7 +10,8 @@ use crate::data::{EventTime, Frame, Interval, Percentiles, RpcKey, RpcKind, RpcW
 use crate::graph::{CausalNet, RpcGraph};
 use crate::model::dataset::Tensors;
 use crate::model::features::FeatureModel;
-use crate::model::gvae::{Gvae, Index, LATENTS};
+use crate::model::gvae::{Gvae, LATENTS};
+use crate::model::index::Index;
 use crate::model::layout::{Layout, log_ms};
 use crate::model::loss::{SIGMA, hybrid_loss};
 use crate::model::stack::Stack;

@@ -1,6 +1,8 @@
 //! Frames by hand: a net with every kind of RPC and random contents, and a chain with a fault whose
 //! effect is known.
 
+use std::sync::atomic::AtomicBool;
+
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -10,7 +12,6 @@ use crate::data::{
 };
 use crate::graph::{CausalNet, RpcGraph};
 use crate::model::{Config, Error, Lesson, Model, fit};
-use std::sync::atomic::AtomicBool;
 
 use RpcKind::{ClientOnly, Messaging, Paired, ServerOnly};
 
