@@ -59,6 +59,8 @@ pub fn scenarios(spec: &AppSpec) -> Vec<Scenario> {
 
 /// Strength grows by this factor until a fault is felt.
 const GROWTH: f64 = 1.4;
+/// A violation is clear when the tail is this many times the target.
+const CLEARLY: f64 = 1.25;
 /// And by no more steps than these.
 const STEPS: usize = 8;
 
@@ -81,11 +83,11 @@ impl Scenario {
         if self.is_harmless() {
             return None;
         }
-        for _ in 0..STEPS {
+        for step in 1..=STEPS {
             let minute = Minute { load, faults: self.faults.clone() };
             let truth = now.clone().run(interval, load, &self.faults).truth;
             let observed = truth.quantile_ms(quantile).unwrap_or(0.0);
-            if observed > 1.25 * target_ms {
+            if observed > CLEARLY * target_ms || step == STEPS {
                 return judge(now, &minute, interval, quantile, target_ms, observed);
             }
             for fault in self.faults.iter_mut().filter(|f| !f.kind.is_bystander()) {
