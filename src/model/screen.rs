@@ -19,6 +19,9 @@ const ABNORMAL: f64 = 5.0;
 const HOT: f64 = 2.0;
 /// How much more often than in calm a cause may be abnormal under trouble below: faults coincide.
 const LIFT: (f64, f64) = (2.0, 0.05);
+/// Standard deviations of a share by which it must exceed what is allowed: one metric in a hundred is
+/// dropped by chance. Of thirty cells two say nothing.
+const DOUBT: f64 = 2.33;
 /// Troubled cells needed to judge at all.
 const CELLS_MIN: usize = 30;
 
@@ -101,7 +104,9 @@ pub(super) fn screen(features: &mut [Feature], cells: &Cells) {
             .map(|f| {
                 let (pressed, count) = cells.share(*f, &cells.pressed);
                 let (calm, _) = cells.share(*f, &cells.calm);
-                (count >= CELLS_MIN).then_some(pressed - (LIFT.0 * calm + LIFT.1))
+                let allowed = LIFT.0 * calm + LIFT.1;
+                let doubt = DOUBT * (allowed * (1.0 - allowed).max(0.0) / count as f64).sqrt();
+                (count >= CELLS_MIN).then_some(pressed - (allowed + doubt))
             })
             .collect();
         let least = excess.iter().flatten().copied().fold(f64::INFINITY, f64::min);
