@@ -12,10 +12,10 @@ use ndarray::{Array1, Array2, Array3};
 use serde::{Deserialize, Serialize};
 
 use super::basis::{Basis, COMPONENTS};
-use super::load::{LoadFit, loads};
+use super::load::{LoadFit, input_of_load, load_log, loads, served};
 use super::scale::{RobustScaler, RobustScalerParams, ScaleError};
 use super::screen::{Cells, screen};
-use crate::data::{FeatureWindow, Frame, Resource, RpcWindow, Scale, Scope, Signal};
+use crate::data::{FeatureWindow, Frame, Resource, Scale, Scope, Signal};
 use crate::graph::CausalNet;
 use crate::stats::{centre_and_spread, median, quantile};
 
@@ -311,37 +311,6 @@ impl Baseline {
     fn score(&self, log_level: f64, load: f64) -> f64 {
         (log_level - self.load.at(load)) / self.sigma
     }
-}
-
-/// Sum of `value` over the RPCs into each service.
-pub(super) fn per_service(
-    frame: &Frame,
-    net: &CausalNet,
-    value: impl Fn(&RpcWindow) -> f64,
-) -> Vec<f64> {
-    let mut sums = vec![0.0; net.services.len()];
-    for window in &frame.rpcs {
-        if let Some(j) = net.service(&window.key.callee) {
-            sums[j] += value(window);
-        }
-    }
-    sums
-}
-
-/// Requests each service served in `frame`.
-pub(super) fn served(frame: &Frame, net: &CausalNet) -> Vec<f64> {
-    per_service(frame, net, |w| w.count as f64)
-}
-
-/// ln of the ratio of two request counts, safe at zero.
-pub(super) fn load_log(now: f64, normal: f64) -> f64 {
-    ((now + 1.0) / (normal + 1.0)).ln()
-}
-
-/// Load as the networks see it. Cut off below: where users wait for answers, latency lowers the
-/// load, and a network that may use this learns the effect as a cause.
-fn input_of_load(log: f64) -> f32 {
-    (log / 0.5).clamp(-1.0, 3.0) as f32
 }
 
 /// Features of resources that occur in the frames, with their epsilon.

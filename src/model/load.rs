@@ -3,8 +3,7 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::features::{load_log, served};
-use crate::data::Frame;
+use crate::data::{Frame, RpcWindow};
 use crate::graph::CausalNet;
 use crate::stats::{MAD_TO_SIGMA, median, median_mad};
 
@@ -108,6 +107,37 @@ pub(super) fn loads(frames: &[&Frame], net: &CausalNet, met: &[bool]) -> (Vec<f6
         .collect();
     let load = Array2::from_shape_fn(counts.dim(), |(j, t)| load_log(counts[[j, t]], normal[j]));
     (normal, load)
+}
+
+/// Sum of `value` over the RPCs into each service.
+pub(super) fn per_service(
+    frame: &Frame,
+    net: &CausalNet,
+    value: impl Fn(&RpcWindow) -> f64,
+) -> Vec<f64> {
+    let mut sums = vec![0.0; net.services.len()];
+    for window in &frame.rpcs {
+        if let Some(j) = net.service(&window.key.callee) {
+            sums[j] += value(window);
+        }
+    }
+    sums
+}
+
+/// Requests each service served in `frame`.
+pub(super) fn served(frame: &Frame, net: &CausalNet) -> Vec<f64> {
+    per_service(frame, net, |w| w.count as f64)
+}
+
+/// ln of the ratio of two request counts, safe at zero.
+pub(super) fn load_log(now: f64, normal: f64) -> f64 {
+    ((now + 1.0) / (normal + 1.0)).ln()
+}
+
+/// Load as the networks see it. Cut off below: where users wait for answers, latency lowers the
+/// load, and a network that may use this learns the effect as a cause.
+pub(super) fn input_of_load(log: f64) -> f32 {
+    (log / 0.5).clamp(-1.0, 3.0) as f32
 }
 
 #[cfg(test)]

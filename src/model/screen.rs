@@ -8,7 +8,8 @@
 
 use ndarray::{Array2, Array3};
 
-use super::features::{Feature, per_service};
+use super::features::Feature;
+use super::load::per_service;
 use crate::data::{Frame, Resource};
 use crate::graph::CausalNet;
 use crate::stats::median;
