@@ -18,6 +18,8 @@ mod sketch;
 mod skew;
 mod target;
 mod task;
+#[cfg(test)]
+mod tests;
 mod traces;
 mod watermark;
 mod windower;

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::skew::{HostPair, RawDelays};
-use super::traces::Trace;
+use super::traces::{Trace, Waiting};
 use crate::data::{Half, Name, PeerKind, RpcKey, RpcKind, Span, USER};
 
 /// One RPC of one request.
@@ -36,8 +36,8 @@ pub(super) struct Pairing {
 pub(super) struct Memory {
     /// Services that send server halves: never virtual nodes.
     pub(super) instrumented: HashSet<Name>,
-    /// Operations that others of the application call: (service, operation).
-    called: HashSet<(Name, Name)>,
+    /// Requests to each (service, operation) with a caller's half and without, the older the less.
+    requests: HashMap<(Name, Name), (u32, u32)>,
     /// Caller operation by (caller, callee, operation), for calls whose own enclosing server span
     /// has not arrived yet (a request still running when the interval closed).
     pub(super) callers: HashMap<(Name, Name, Name), Name>,
@@ -45,6 +45,10 @@ pub(super) struct Memory {
 
 /// Spans between a call and the server span it belongs to, at most.
 const DEPTH_MAX: usize = 64;
+/// Requests to an operation after which older ones count half.
+const REQUESTS_MAX: u32 = 1000;
+/// An operation is called from inside when at most one request in so many lacks its caller's half.
+const STRAYS: u32 = 10;
 /// Entries of [`Memory`] before it starts over.
 const MEMORY_MAX: usize = 100_000;
 
@@ -57,16 +61,23 @@ impl Memory {
         self.callers.insert(at, key.caller_op.clone());
     }
 
-    /// Notes that somebody of the application calls `op` of `service`.
-    fn call(&mut self, service: &Name, op: &Name) {
-        let at = (service.clone(), op.clone());
-        if !self.called.contains(&at) && self.called.len() < MEMORY_MAX {
-            self.called.insert(at);
+    /// Counts a request that `server` served.
+    fn count(&mut self, server: &Span, has_caller: bool) {
+        let at = (server.service.clone(), server.op.clone());
+        if self.requests.len() >= MEMORY_MAX && !self.requests.contains_key(&at) {
+            self.requests.clear();
+        }
+        let (with, without) = self.requests.entry(at).or_default();
+        *(if has_caller { &mut *with } else { &mut *without }) += 1;
+        if *with + *without >= REQUESTS_MAX {
+            (*with, *without) = (*with / 2, *without / 2);
         }
     }
 
-    fn is_called(&self, service: &Name, op: &Name) -> bool {
-        self.called.contains(&(service.clone(), op.clone()))
+    /// Whether a request of this kind nearly always has a caller that sends spans.
+    fn has_callers(&self, server: &Span) -> bool {
+        let at = (server.service.clone(), server.op.clone());
+        self.requests.get(&at).is_some_and(|(with, without)| *with > STRAYS * *without)
     }
 
     fn recall(&self, caller: &Name, callee: &Name, op: &Name) -> Name {
@@ -83,7 +94,8 @@ impl Memory {
 }
 
 /// Places every span of `trace` that ended before `before_ms` and is not placed yet. An RPC belongs
-/// to the moment its last half ended, so halves of calls that ended later keep waiting.
+/// to the moment its caller's half ended. A callee's half that comes after that interval has closed
+/// counts by itself when it ends.
 pub(super) fn pair(trace: &mut Trace, before_ms: i64, memory: &mut Memory) -> Pairing {
     let mut out = Pairing::default();
     let (mut placed, mut missed) = (Vec::new(), Vec::new());
@@ -99,10 +111,7 @@ pub(super) fn pair(trace: &mut Trace, before_ms: i64, memory: &mut Memory) -> Pa
                     view.place_client(i, span, memory, &mut out, &mut placed);
                 }
                 Half::Server | Half::Consumer => {
-                    if !view.place_lone_server(i, span, memory, &mut out, &mut placed)
-                        && !waiting.missed
-                    {
-                        out.server_unmatched += 1;
+                    if !view.place_lone_server(i, waiting, memory, &mut out, &mut placed) {
                         missed.push(i);
                     }
                 }
@@ -189,7 +198,7 @@ impl<'a> View<'a> {
             placed.push(*s);
             let server = self.span(*s);
             let key = self.key(client, &server.service, &server.op, memory);
-            memory.call(&server.service, &server.op);
+            memory.count(server, true);
             out.calls.push(paired(key, client, server));
         }
         if !servers.is_empty() {
@@ -215,11 +224,12 @@ impl<'a> View<'a> {
     fn place_lone_server(
         &self,
         i: usize,
-        server: &Span,
+        waiting: &Waiting,
         memory: &mut Memory,
         out: &mut Pairing,
         placed: &mut Vec<usize>,
     ) -> bool {
+        let server = &waiting.span;
         if let Some(c) = self.client_of(server) {
             // The client half places both, when it has ended.
             if self.trace.spans[c].placed {
@@ -235,7 +245,11 @@ impl<'a> View<'a> {
             return true;
         }
         let is_orphan = server.parent != 0 && !self.others.contains_key(&server.parent);
-        if is_orphan && memory.is_called(&server.service, &server.op) {
+        if is_orphan && !waiting.missed {
+            out.server_unmatched += 1;
+            memory.count(server, false);
+        }
+        if is_orphan && memory.has_callers(server) {
             // Its caller is late or lost. Taken for a request from outside it would turn a service in
             // the middle of the application into an entry; it waits, and is paired if the caller comes.
             return false;
@@ -253,10 +267,7 @@ impl<'a> View<'a> {
             Some(parent) if parent.service == server.service => return true,
             // A caller that sends server spans but no client spans.
             Some(parent) => from(&parent.service, &self.enclosing_op(parent).unwrap_or_default()),
-            None => {
-                out.server_unmatched += u64::from(server.parent != 0);
-                from(&user, &nothing)
-            }
+            None => from(&user, &nothing),
         };
         let kind =
             if server.half == Half::Consumer { RpcKind::Messaging } else { RpcKind::ServerOnly };
