@@ -1,5 +1,6 @@
 //! One region annotation per incident: created, patched, closed, whatever Grafana does meanwhile.
 
+use std::path::Path;
 use std::time::Duration;
 
 use sage::config::Config;
@@ -62,6 +63,26 @@ async fn until(grafana: &Grafana, is_there: impl Fn(&[Value]) -> bool) -> Vec<Va
     panic!("it stays at {:#?}", grafana.annotations());
 }
 
+/// A sidecar lives long enough to have a region in Grafana and its id on disk.
+async fn open_region(grafana: &Grafana, home: &Path) {
+    let sage = Sidecar::start(home, push_to(grafana)).await;
+    violate(&sage).await;
+    sage.api.alert(&[alert(None)]).await.unwrap();
+    until(grafana, |all| all.len() == 1).await;
+    sage.until("sage_store_writes_total{what=\"annotation\"}", |n| n >= 1.0).await;
+    sage.running.stop().await;
+}
+
+/// Another one, on the same data, hears that the alert has ended, and closes that region.
+async fn close_region(grafana: &Grafana, home: &Path) {
+    let sage = Sidecar::start(home, push_to(grafana)).await;
+    let end = moment(CALM + 3);
+    sage.api.alert(&[alert(Some(end))]).await.unwrap();
+    let closed = until(grafana, |all| all.iter().any(|a| a["timeEnd"] == end.0)).await;
+    assert_eq!(closed.len(), 1, "{closed:#?}");
+    sage.running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_incident_is_one_region_that_is_closed_at_resolve() {
     let grafana = Grafana::start().await;
@@ -95,19 +116,9 @@ async fn an_incident_is_one_region_that_is_closed_at_resolve() {
 async fn a_region_is_closed_after_a_restart() {
     let grafana = Grafana::start().await;
     let home = tempfile::tempdir().unwrap();
-    let sage = Sidecar::start(home.path(), push_to(&grafana)).await;
-    violate(&sage).await;
-    sage.api.alert(&[alert(None)]).await.unwrap();
-    until(&grafana, |all| all.len() == 1).await;
-    sage.until("sage_store_writes_total{what=\"annotation\"}", |n| n >= 1.0).await;
-    sage.running.stop().await;
+    open_region(&grafana, home.path()).await;
 
-    let sage = Sidecar::start(home.path(), push_to(&grafana)).await;
-    let end = moment(CALM + 3);
-    sage.api.alert(&[alert(Some(end))]).await.unwrap();
-    let closed = until(&grafana, |all| all.iter().any(|a| a["timeEnd"] == end.0)).await;
-    assert_eq!(closed.len(), 1, "{closed:#?}");
-    sage.running.stop().await;
+    close_region(&grafana, home.path()).await;
 }
 
 /// As after a crash between Grafana's answer and the disk.
@@ -115,22 +126,12 @@ async fn a_region_is_closed_after_a_restart() {
 async fn a_region_that_sage_does_not_know_of_is_found_by_its_tag() {
     let grafana = Grafana::start().await;
     let home = tempfile::tempdir().unwrap();
-    let sage = Sidecar::start(home.path(), push_to(&grafana)).await;
-    violate(&sage).await;
-    sage.api.alert(&[alert(None)]).await.unwrap();
-    until(&grafana, |all| all.len() == 1).await;
-    sage.until("sage_store_writes_total{what=\"annotation\"}", |n| n >= 1.0).await;
-    sage.running.stop().await;
+    open_region(&grafana, home.path()).await;
     let database = rusqlite::Connection::open(home.path().join("data/sage.db")).unwrap();
     assert_eq!(database.execute("DELETE FROM annotation", []).unwrap(), 1);
     drop(database);
 
-    let sage = Sidecar::start(home.path(), push_to(&grafana)).await;
-    let end = moment(CALM + 3);
-    sage.api.alert(&[alert(Some(end))]).await.unwrap();
-    let closed = until(&grafana, |all| all.iter().any(|a| a["timeEnd"] == end.0)).await;
-    assert_eq!(closed.len(), 1, "{closed:#?}");
-    sage.running.stop().await;
+    close_region(&grafana, home.path()).await;
 }
 
 /// Grafana is away until after the stop. Nothing that it has is pushed again.
