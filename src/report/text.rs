@@ -184,3 +184,107 @@ fn number(value: f64) -> String {
         _ => format!("{scaled:.0e}{prefix}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::data::{Alert, AlertKey, AlertStatus, BaselineScore, EventTime};
+
+    fn diagnosis(outcome: Outcome, root_causes: Vec<RootCause>) -> Diagnosis {
+        let key = AlertKey { fingerprint: "f".into(), starts_at: EventTime(0) };
+        let alert = Alert {
+            key,
+            status: AlertStatus::Firing,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            ends_at: None,
+        };
+        let service = "front".to_string();
+        Diagnosis {
+            id: "f-0".into(),
+            state: DiagnosisState::Done,
+            outcome: Some(outcome),
+            alert,
+            interval: None,
+            qos: Some(QosObservation {
+                service,
+                quantile: 0.99,
+                target_ms: 28.0,
+                observed_ms: 61.2,
+            }),
+            root_causes,
+            services: vec![],
+            path: vec![],
+            robust_baseline: vec![BaselineScore { service: "db".into(), score: 9.0 }],
+            graph_completeness: 1.0,
+            model: None,
+            took_ms: 1.0,
+            text: String::new(),
+            error: None,
+            notes: BTreeMap::new(),
+        }
+    }
+
+    fn cause(service: &str, resource: Option<Resource>, metrics: Vec<MetricEvidence>) -> RootCause {
+        RootCause {
+            service: service.into(),
+            resource,
+            probability: 0.97,
+            counterfactual_ms: 21.4,
+            metrics,
+            replicas: vec!["db-0".into()],
+            nodes: vec!["n1".into()],
+        }
+    }
+
+    #[test]
+    fn a_cause_is_told_with_what_it_would_have_been_and_what_shows_it() {
+        let name = "cpu_throttled_ratio".into();
+        let throttled = MetricEvidence { name, observed: 0.71, normal: 0.02 };
+        let d =
+            diagnosis(Outcome::RootCause, vec![cause("db", Some(Resource::Cpu), vec![throttled])]);
+        let expected = "p99 of front is 61 ms (target 28 ms). If CPU of db had been normal it would be \
+                        21 ms. db: cpu_throttled_ratio is 0.71 (normally 0.02) on db-0 (n1).";
+        assert_eq!(describe(&d), expected);
+    }
+
+    #[test]
+    fn a_bug_is_no_resource_and_several_causes_are_honest_about_their_chance() {
+        let bug = describe(&diagnosis(Outcome::RootCause, vec![cause("db", None, vec![])]));
+        assert!(bug.contains("No resource metric of db is abnormal on db-0 (n1)"), "{bug}");
+        let mut both = vec![cause("db", None, vec![]), cause("cart", Some(Resource::Disk), vec![])];
+        let likely = describe(&diagnosis(Outcome::RootCause, both.clone()));
+        assert!(likely.contains("db and disk of cart together"), "{likely}");
+        assert!(likely.contains("would meet the target with probability 0.97"), "{likely}");
+        both[0].probability = 0.01;
+        let hopeless = describe(&diagnosis(Outcome::RootCause, both));
+        assert!(hopeless.contains("p99 would still miss the target"), "{hopeless}");
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_said_to_be_so() {
+        let mut d = diagnosis(Outcome::Unexplained, vec![]);
+        assert!(describe(&d).contains("No service, had it been normal"));
+        d.notes.insert("model".into(), "it has yet to learn".into());
+        d.notes.insert("rpcs".into(), "1 that the model does not know: a -> b".into());
+        let text = describe(&d);
+        assert!(text.contains("No cause can be named: it has yet to learn."), "{text}");
+        assert!(text.contains("RPCs: 1 that the model does not know: a -> b."), "{text}");
+        let mut d = diagnosis(Outcome::NoModel, vec![]);
+        assert!(describe(&d).ends_with("What deviates most from normal, by itself: db."));
+        d.robust_baseline.clear();
+        assert!(describe(&d).ends_with("Nothing is known about what is normal."));
+    }
+
+    #[test]
+    fn numbers_have_as_many_digits_as_matter() {
+        let shown = [0.0, 0.71, 0.009, 0.00004, 3.25, 799.0, 12_345.0, 1.7e8, 2e9].map(number);
+        assert_eq!(
+            shown,
+            ["0.00", "0.71", "0.0090", "4e-5", "3.2", "799", "12.3k", "170M", "2.0G"]
+        );
+        assert_eq!([3.21, 61.2, 12_340.0].map(ms), ["3.2 ms", "61 ms", "12.3 s"]);
+    }
+}

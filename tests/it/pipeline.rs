@@ -103,3 +103,20 @@ async fn is_shown_everywhere(sage: &Sidecar, id: &str) {
     assert_eq!(get("/grafana/").await.status, 200);
     assert!(get("/").await.text().contains("<title>Sage</title>"));
 }
+
+/// Somebody asks for a training before there is anything to learn from: that is said, the sidecar goes on,
+/// and the next request is not refused because the first one is still "under way".
+#[tokio::test(flavor = "multi_thread")]
+async fn a_training_without_data_fails_and_leaves_the_next_one_free() {
+    let home = tempfile::tempdir().unwrap();
+    let sage = Sidecar::start(home.path(), |_| {}).await;
+    for trainings in 1..=2 {
+        let answer = send(sage.running.http, "POST", "/api/v1/model/train", &[], b"").await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        let is_over = |m: &Value| (m["trainings"] == trainings).then(|| m.clone());
+        let model = sage.api.wait("its end", "/api/v1/model", 60, &is_over).await.unwrap();
+        assert_eq!(model["state"], "failed", "{model:#}");
+        assert!(model["error"].as_str().unwrap().contains("too few"), "{model:#}");
+    }
+    sage.running.stop().await;
+}
