@@ -36,6 +36,9 @@ pub struct CausalNet {
     pub rpcs: Vec<RpcNode>,
     /// RPC indices, callees before callers.
     pub order: Vec<usize>,
+    /// RPCs into each service, and RPCs it invokes.
+    served: Vec<Vec<usize>>,
+    invoked: Vec<Vec<usize>>,
 }
 
 impl CausalNet {
@@ -61,7 +64,7 @@ impl CausalNet {
             .map(|key| invoked.get(&(&key.callee, &key.op)).map_or(&[][..], Vec::as_slice))
             .collect();
         let (order, children, metanodes) = condense(&called);
-        let rpcs = graph
+        let rpcs: Vec<RpcNode> = graph
             .edges()
             .iter()
             .zip(children)
@@ -75,7 +78,15 @@ impl CausalNet {
                 metanode,
             })
             .collect();
-        Self { services, rpcs, order }
+        let (mut served, mut invoked) =
+            (vec![Vec::new(); services.len()], vec![Vec::new(); services.len()]);
+        for (i, rpc) in rpcs.iter().enumerate() {
+            served[rpc.callee].push(i);
+            if let Some(caller) = rpc.caller {
+                invoked[caller].push(i);
+            }
+        }
+        Self { services, rpcs, order, served, invoked }
     }
 
     /// Index of a service.
@@ -90,12 +101,12 @@ impl CausalNet {
 
     /// RPCs served by service `j`.
     pub fn served(&self, j: usize) -> impl Iterator<Item = usize> + '_ {
-        (0..self.rpcs.len()).filter(move |i| self.rpcs[*i].callee == j)
+        self.served[j].iter().copied()
     }
 
     /// RPCs invoked by service `j`.
     pub fn invoked(&self, j: usize) -> impl Iterator<Item = usize> + '_ {
-        (0..self.rpcs.len()).filter(move |i| self.rpcs[*i].caller == Some(j))
+        self.invoked[j].iter().copied()
     }
 
     /// RPCs by which the outside world reaches service `j`, or all RPCs into it when none does.
