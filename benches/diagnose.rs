@@ -43,21 +43,34 @@ fn case(watched: &Watched) -> (Arc<Frame>, Frame) {
     (Arc::clone(violating), normal_frame(&calm))
 }
 
+/// Abduction, and all counterfactuals of what the target is about.
+fn bench_singles(
+    bencher: Bencher,
+    watched: &Watched,
+    model: &Model,
+    frame: &Frame,
+    normal: &Frame,
+) {
+    let net = model.net();
+    let entry = net.service(&watched.target.service).expect("the target is of a known service");
+    let (queries, rpcs) = (singles(model), net.entries(entry));
+    bencher
+        .counter(ItemsCount::new(queries.len()))
+        .bench(|| model.abduct(frame, normal).answer(&queries, &rpcs));
+}
+
 #[divan::bench]
 fn counterfactuals_social_network(bencher: Bencher) {
     let watched = Watched::new(&social_network(), FRAMES);
     let (model, (frame, normal)) = (watched.train(STEPS), case(&watched));
-    let queries = singles(&model);
-    bencher
-        .counter(ItemsCount::new(queries.len()))
-        .bench(|| model.answer(&frame, &normal, &queries));
+    bench_singles(bencher, &watched, &model, &frame, &normal);
 }
 
 #[divan::bench]
 fn situation_social_network(bencher: Bencher) {
     let watched = Watched::new(&social_network(), FRAMES);
     let (model, (frame, normal)) = (watched.train(STEPS), case(&watched));
-    bencher.bench(|| model.situation(&frame, &normal));
+    bencher.bench(|| model.abduct(&frame, &normal).situation());
 }
 
 #[divan::bench(sample_count = 10)]
@@ -65,10 +78,20 @@ fn counterfactuals_1000_services(bencher: Bencher) {
     let watched = Watched::new(&random_graph(1000, 1), 20);
     let model = watched.train([1, 1]);
     let (frame, normal) = (&watched.frames[20], normal_frame(&[&watched.frames[5]]));
+    bench_singles(bencher, &watched, &model, frame, &normal);
+}
+
+/// The same, and the latency of every RPC in every world is wanted, not of those of one target only.
+#[divan::bench(sample_count = 10)]
+fn every_rpc_in_every_world_1000_services(bencher: Bencher) {
+    let watched = Watched::new(&random_graph(1000, 1), 20);
+    let model = watched.train([1, 1]);
+    let (frame, normal) = (&watched.frames[20], normal_frame(&[&watched.frames[5]]));
     let queries = singles(&model);
+    let rpcs: Vec<usize> = (0..model.net().rpcs.len()).collect();
     bencher
         .counter(ItemsCount::new(queries.len()))
-        .bench(|| model.answer(frame, &normal, &queries));
+        .bench(|| model.abduct(frame, &normal).answer(&queries, &rpcs));
 }
 
 /// From an alert to its verdict: targets, range, normal values, baseline, counterfactuals, resource.

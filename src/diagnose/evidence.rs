@@ -32,8 +32,7 @@ pub(super) struct Evidence {
 impl Evidence {
     /// Collects it; `gate` is the z-score from which a value counts as abnormal.
     pub(super) fn collect(inquiry: &Inquiry<'_>, gate: f64) -> Self {
-        let situations: Vec<Situation> =
-            inquiry.frames().map(|f| inquiry.mechanism().situation(f, inquiry.normal())).collect();
+        let situations = inquiry.situations();
         let net = inquiry.net();
         let over =
             |pick: &dyn Fn(&Situation) -> f64| median(situations.iter().map(pick)).unwrap_or(0.0);

@@ -2,7 +2,7 @@
 
 use super::tail::Tail;
 use crate::data::{Frame, QosTarget};
-use crate::graph::{CausalNet, Latencies, Mechanism, Query};
+use crate::graph::{Case, CausalNet, Latencies, Mechanism, Query, Situation};
 use crate::stats::normal_cdf;
 
 /// Uncertainty of a counterfactual, as a share of how far it moved.
@@ -13,13 +13,21 @@ const UNCERTAINTY_MIN: f64 = 0.02;
 /// The violating intervals of one alert, ready to be asked about.
 #[derive(Debug)]
 pub(super) struct Inquiry<'a> {
-    mechanism: &'a dyn Mechanism,
-    frames: Vec<(&'a Frame, Tail)>,
+    net: &'a CausalNet,
+    intervals: Vec<Violation<'a>>,
     normal: &'a Frame,
     /// ln of the target.
     pub target: f64,
     /// ln of the observed latency, mean over the intervals.
     pub observed: f64,
+}
+
+/// One violating interval.
+#[derive(Debug)]
+struct Violation<'a> {
+    frame: &'a Frame,
+    tail: Tail,
+    case: Box<dyn Case + 'a>,
 }
 
 /// What the end-to-end latency would have been.
@@ -40,14 +48,17 @@ impl<'a> Inquiry<'a> {
         target: &QosTarget,
     ) -> Option<Self> {
         let net = mechanism.net();
-        let frames: Vec<(&Frame, Tail)> =
-            frames.iter().filter_map(|f| Some((*f, Tail::new(net, f, target)?))).collect();
-        if frames.is_empty() {
+        let interval = |frame: &'a Frame| {
+            let tail = Tail::new(net, frame, target)?;
+            Some(Violation { frame, tail, case: mechanism.abduct(frame, normal) })
+        };
+        let intervals: Vec<Violation<'_>> = frames.iter().filter_map(|f| interval(f)).collect();
+        if intervals.is_empty() {
             return None;
         }
-        let sum: f64 = frames.iter().map(|(f, tail)| tail.log_ms_of(net, f)).sum();
-        let observed = sum / frames.len() as f64;
-        Some(Self { mechanism, frames, normal, target: target.target_ms.ln(), observed })
+        let sum: f64 = intervals.iter().map(|v| v.tail.log_ms_of(net, v.frame)).sum();
+        let observed = sum / intervals.len() as f64;
+        Some(Self { net, intervals, normal, target: target.target_ms.ln(), observed })
     }
 
     /// Whether the requests the mechanism knows violate the target at all.
@@ -57,17 +68,17 @@ impl<'a> Inquiry<'a> {
 
     /// The net that is asked about.
     pub(super) fn net(&self) -> &CausalNet {
-        self.mechanism.net()
+        self.net
     }
 
     /// The intervals.
     pub(super) fn frames(&self) -> impl Iterator<Item = &Frame> {
-        self.frames.iter().map(|(f, _)| *f)
+        self.intervals.iter().map(|v| v.frame)
     }
 
-    /// The mechanism that answers.
-    pub(super) fn mechanism(&self) -> &dyn Mechanism {
-        self.mechanism
+    /// How far each interval is from normal.
+    pub(super) fn situations(&self) -> Vec<Situation> {
+        self.intervals.iter().map(|v| v.case.situation()).collect()
     }
 
     /// The normal values.
@@ -78,14 +89,14 @@ impl<'a> Inquiry<'a> {
     /// Answers all queries.
     pub(super) fn ask(&self, queries: &[Query]) -> Vec<Answer> {
         let mut sums = vec![Answer { log_ms: 0.0, mean: 0.0 }; queries.len()];
-        for (frame, tail) in &self.frames {
-            let answers = self.mechanism.answer(frame, self.normal, queries);
+        for Violation { tail, case, .. } in &self.intervals {
+            let answers = case.answer(queries, &tail.rpcs());
             for (sum, latencies) in sums.iter_mut().zip(&answers) {
                 sum.log_ms += tail.log_ms(latencies);
                 sum.mean += tail.mean_log_ms(latencies);
             }
         }
-        let n = self.frames.len() as f64;
+        let n = self.intervals.len() as f64;
         for sum in &mut sums {
             sum.log_ms /= n;
             sum.mean /= n;
@@ -93,11 +104,15 @@ impl<'a> Inquiry<'a> {
         sums
     }
 
-    /// All latencies of the newest interval under one query.
-    pub(super) fn newest(&self, query: &Query) -> Option<(&Frame, Latencies)> {
-        let (frame, _) = self.frames.last()?;
-        let mut answers = self.mechanism.answer(frame, self.normal, std::slice::from_ref(query));
-        Some((*frame, answers.pop()?))
+    /// The newest interval.
+    pub(super) fn newest(&self) -> Option<&Frame> {
+        self.intervals.last().map(|v| v.frame)
+    }
+
+    /// Latencies of `rpcs` in the newest interval under one query.
+    pub(super) fn ask_newest(&self, query: &Query, rpcs: &[usize]) -> Option<Latencies> {
+        let newest = self.intervals.last()?;
+        newest.case.answer(std::slice::from_ref(query), rpcs).pop()
     }
 
     /// Probability that QoS is met at a counterfactual latency of `log_ms`.

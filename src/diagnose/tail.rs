@@ -25,20 +25,25 @@ impl Tail {
         (!roots.is_empty()).then_some(Self { roots, quantile: target.quantile })
     }
 
-    /// ln of the latency, milliseconds.
+    /// The RPCs it is made of.
+    pub(super) fn rpcs(&self) -> Vec<usize> {
+        self.roots.iter().map(|(i, _)| *i).collect()
+    }
+
+    /// ln of the latency, milliseconds; `latencies` are those of [`Tail::rpcs`].
     pub(super) fn log_ms(&self, latencies: &Latencies) -> f64 {
-        self.of(|i| latencies.client[i])
+        self.of(latencies.client.iter().copied())
     }
 
     /// The same for a frame.
     pub(super) fn log_ms_of(&self, net: &CausalNet, frame: &Frame) -> f64 {
         let client = |i: usize| frame.rpc(&net.rpcs[i].key).map(|w| w.client).unwrap_or_default();
-        self.of(client)
+        self.of(self.roots.iter().map(|(i, _)| client(*i)))
     }
 
-    fn of(&self, client: impl Fn(usize) -> Percentiles) -> f64 {
+    fn of(&self, clients: impl Iterator<Item = Percentiles>) -> f64 {
         let parts: Vec<(f64, Percentiles)> =
-            self.roots.iter().map(|(i, weight)| (*weight, client(*i))).collect();
+            self.roots.iter().map(|(_, weight)| *weight).zip(clients).collect();
         mixture_quantile(&parts, self.quantile).unwrap_or(0.0).max(1e-3).ln()
     }
 
@@ -49,6 +54,7 @@ impl Tail {
         let mean = |p: &Percentiles| -> f64 {
             p.0.iter().map(|ms| f64::from(ms.max(1e-3)).ln()).sum::<f64>() / p.0.len() as f64
         };
-        self.roots.iter().map(|(i, w)| w * mean(&latencies.client[*i])).sum::<f64>() / total
+        let roots = self.roots.iter().zip(&latencies.client);
+        roots.map(|((_, w), client)| w * mean(client)).sum::<f64>() / total
     }
 }

@@ -49,7 +49,7 @@ pub struct Query {
     pub hypothesis: Hypothesis,
 }
 
-/// Latencies of every RPC of the net, by index, milliseconds.
+/// Latencies of the RPCs that were asked for, in that order, milliseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latencies {
     /// Client side, Y^c.
@@ -98,13 +98,19 @@ pub trait Mechanism: Send + Sync + std::fmt::Debug {
     /// The net it is a model of.
     fn net(&self) -> &CausalNet;
 
-    /// Abduction, action and prediction for every query about `frame` at once. `normal` holds the
-    /// normal value of everything measured.
-    fn answer(&self, frame: &Frame, normal: &Frame, queries: &[Query]) -> Vec<Latencies>;
-
-    /// How far `frame` is from normal.
-    fn situation(&self, frame: &Frame, normal: &Frame) -> Situation;
+    /// Abduction: what must have been the case in `frame`. `normal` holds the normal value of
+    /// everything measured.
+    fn abduct<'a>(&'a self, frame: &'a Frame, normal: &'a Frame) -> Box<dyn Case + 'a>;
 
     /// Goodness of fit.
     fn quality(&self) -> &Quality;
+}
+
+/// One frame, abducted: whatever can be asked about it.
+pub trait Case: std::fmt::Debug {
+    /// Action and prediction for every query at once: the latencies of `rpcs` in its world.
+    fn answer(&self, queries: &[Query], rpcs: &[usize]) -> Vec<Latencies>;
+
+    /// How far the frame is from normal.
+    fn situation(&self) -> Situation;
 }

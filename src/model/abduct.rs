@@ -1,16 +1,14 @@
 //! Abduction: what the latents must have been, given everything observed in one frame.
 
-use ndarray::Array1;
-
 use super::dataset::levels;
 use super::features::Inputs;
-use super::gvae::LATENTS;
-use super::infer::{Evaluator, Gaussian, Levels, Tier};
-use super::layout::{Kind, LEVEL_COUNT, Observed};
+use super::gvae::{LATENTS, NET_ENCODER_IN, SERVER_ENCODER_IN};
+use super::infer::{Evaluator, Gaussian, Levels, NetInputs, Tier, concat};
+use super::layout::{Kind, LEVEL_COUNT, Observed, mean_ms};
 use super::loss::RESIDUAL;
 
 /// Prior and posterior of one latent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Latent {
     /// Given the metrics.
     pub prior: Gaussian,
@@ -31,11 +29,10 @@ pub struct Abducted {
     pub net: Vec<Option<Latent>>,
 }
 
-/// Predictions for every RPC with its parents as observed.
+/// What metrics and callees leave unexplained of every RPC, with its parents as observed.
 struct Residuals {
     server: Vec<Levels>,
     client: Vec<Option<Levels>>,
-    delays: Vec<Option<[Levels; 2]>>,
 }
 
 impl Evaluator {
@@ -43,74 +40,35 @@ impl Evaluator {
     /// encoders on that.
     pub fn abduct(&self, observed: Observed, inputs: &Inputs) -> Abducted {
         let mut tiers = self.tiers(inputs);
-        let priors: Vec<Gaussian> = tiers
-            .iter()
-            .enumerate()
-            .map(|(j, t)| self.prior_server(j, &t.server, t.load))
-            .collect();
+        let priors: Vec<Gaussian> =
+            tiers.iter().enumerate().map(|(j, tier)| self.prior_server(j, tier)).collect();
         for (tier, prior) in tiers.iter_mut().zip(&priors) {
-            tier.latent = prior.mean.clone();
+            tier.latent = prior.mean;
         }
-        let net_priors: Vec<Option<Gaussian>> = (0..self.layout.callee.len())
-            .map(|i| self.has_net(i).then(|| self.prior_net(i, &self.net_inputs(i, &tiers))))
-            .collect();
-        let rest = self.residuals(&observed, &tiers, &net_priors);
-        let server: Vec<Latent> = priors
-            .into_iter()
-            .enumerate()
-            .map(|(j, prior)| Latent {
-                posterior: self.encode_server(j, &tiers[j], &prior, &rest),
-                prior,
-            })
-            .collect();
-        let net = net_priors
-            .into_iter()
-            .enumerate()
-            .map(|(i, prior)| {
-                let prior = prior?;
-                let x = self.net_inputs(i, &tiers);
-                let posterior = self.encode_net(i, &x, &prior, rest.delays[i].as_ref()?);
-                Some(Latent { prior, posterior })
-            })
+        let rest = self.residuals(&observed, &tiers);
+        let server = |(j, prior)| {
+            let posterior = self.encode_server(j, &tiers[j], &prior, &rest);
+            Latent { prior, posterior }
+        };
+        let server: Vec<Latent> = priors.into_iter().enumerate().map(server).collect();
+        let net = (0..self.layout.callee.len())
+            .map(|i| self.has_net(i).then(|| self.abduct_net(i, &observed, &tiers)))
             .collect();
         for (tier, latent) in tiers.iter_mut().zip(&server) {
-            tier.latent = latent.posterior.mean.clone();
+            tier.latent = latent.posterior.mean;
         }
         Abducted { observed, tiers, server, net }
     }
 
-    fn residuals(
-        &self,
-        observed: &Observed,
-        tiers: &[Tier],
-        net: &[Option<Gaussian>],
-    ) -> Residuals {
-        let layout = &self.layout;
-        let seen = |kind: Kind, i: usize| levels(observed, kind, i);
-        let rest = |i: usize, predicted: &Levels, kind: Kind| -> Levels {
-            let observed_levels = seen(kind, i);
-            std::array::from_fn(|q| {
-                if observed.seen[i] {
-                    (observed_levels[q] - predicted[q]).clamp(RESIDUAL.0, RESIDUAL.1)
-                } else {
-                    0.0
-                }
-            })
+    fn residuals(&self, observed: &Observed, tiers: &[Tier]) -> Residuals {
+        let server =
+            |i| unexplained(observed, Kind::Server, i, &self.predict_server(i, observed, tiers));
+        let client = |i| {
+            let predicted = self.predict_client(i, observed, tiers)?;
+            Some(unexplained(observed, Kind::Client, i, &predicted))
         };
-        let count = layout.callee.len();
-        let server = |i: usize| rest(i, &self.predict_server(i, observed, tiers), Kind::Server);
-        let client =
-            |i: usize| Some(rest(i, &self.predict_client(i, observed, tiers)?, Kind::Client));
-        let delays = |i: usize| {
-            let x = self.net_inputs(i, tiers);
-            let [request, response] = self.decode_net(i, &x, &net[i].as_ref()?.mean);
-            Some([rest(i, &request, Kind::Request), rest(i, &response, Kind::Response)])
-        };
-        Residuals {
-            server: (0..count).map(server).collect(),
-            client: (0..count).map(client).collect(),
-            delays: (0..count).map(delays).collect(),
-        }
+        let all = 0..self.layout.callee.len();
+        Residuals { server: all.clone().map(server).collect(), client: all.map(client).collect() }
     }
 
     /// Server latency of RPC `i` with its children as observed.
@@ -127,8 +85,10 @@ impl Evaluator {
         callee: &Tier,
         caller: Option<&Tier>,
     ) -> Levels {
-        let inputs = self.server_inputs(i, callee, caller, |k| levels(observed, Kind::Client, k));
-        self.decode_server(i, std::slice::from_ref(&inputs))[0]
+        let client = |k| levels(observed, Kind::Client, k);
+        let clients: Vec<Levels> = self.children(i).map(client).collect();
+        let pool_ms = self.layout.pool_ms(i, |k| mean_ms(&client(k)));
+        self.decode_server(i, &[self.server_inputs(i, callee, caller, &clients, pool_ms)])[0]
     }
 
     /// Client latency of RPC `i` with its parts as observed; `None` without a client decoder.
@@ -137,58 +97,64 @@ impl Evaluator {
             return None;
         }
         let parts = [Kind::Request, Kind::Response, Kind::Server].map(|k| levels(observed, k, i));
-        let inputs = self.client_inputs(i, &tiers[self.layout.caller[i]?], &parts);
-        Some(self.decode_client(i, std::slice::from_ref(&inputs))[0])
+        Some(
+            self.decode_client(i, &[self.client_inputs(i, &tiers[self.layout.caller[i]?], &parts)])
+                [0],
+        )
     }
 
     fn encode_server(&self, j: usize, tier: &Tier, prior: &Gaussian, rest: &Residuals) -> Gaussian {
-        let layout = &self.layout;
-        let served: Vec<&Levels> = (0..layout.callee.len())
-            .filter(|i| layout.callee[*i] == j)
-            .map(|i| &rest.server[i])
-            .collect();
-        let invoked: Vec<&Levels> = layout
-            .clients
-            .iter()
-            .filter(|i| layout.caller[**i] == Some(j))
-            .filter_map(|i| rest.client[*i].as_ref())
-            .collect();
-        let most = match served.is_empty() {
+        let served = || self.served[j].iter().map(|i| &rest.server[*i]);
+        let invoked = || self.invoked[j].iter().filter_map(|i| rest.client[*i].as_ref());
+        let most = match self.served[j].is_empty() {
             true => Levels::default(),
-            false => fold(&served, f32::NEG_INFINITY, f32::max),
+            false => served().fold([f32::NEG_INFINITY; LEVEL_COUNT], |most, levels| {
+                std::array::from_fn(|q| most[q].max(levels[q]))
+            }),
         };
-        let mut x: Vec<f32> = tier.server.to_vec();
-        x.push(tier.load);
-        x.extend(mean(&served));
-        x.extend(most);
-        x.extend(mean(&invoked));
-        let (mean, log_sigma) = self.network.encoder_server.gaussian(j, &Array1::from(x));
-        Gaussian { mean: mean + &prior.mean, log_sigma }
+        let x: [f32; SERVER_ENCODER_IN] =
+            concat(&[&tier.server, &[tier.load], &mean(served()), &most, &mean(invoked())]);
+        self.network.encoder_server.gaussian(j, &x).about(prior)
     }
 
-    fn encode_net(
-        &self,
-        i: usize,
-        inputs: &Array1<f32>,
-        prior: &Gaussian,
-        rest: &[Levels; 2],
-    ) -> Gaussian {
-        let mut x: Vec<f32> = inputs.to_vec();
-        x.extend(rest.iter().flatten());
-        let place = self.paired_place(i);
-        let (mean, log_sigma) = self.network.encoder_net.gaussian(place, &Array1::from(x));
-        Gaussian { mean: mean + &prior.mean, log_sigma }
+    /// Latents of the network of RPC `i`, which must be paired.
+    fn abduct_net(&self, i: usize, observed: &Observed, tiers: &[Tier]) -> Latent {
+        let x: NetInputs = self.net_inputs(i, |j| tiers[j]);
+        let prior = self.prior_net(i, &x);
+        let [request, response] = self.decode_net(i, &x, &prior.mean);
+        let rest = [(Kind::Request, request), (Kind::Response, response)]
+            .map(|(kind, predicted)| unexplained(observed, kind, i, &predicted));
+        let x: [f32; NET_ENCODER_IN] = concat(&[&x, &rest[0], &rest[1]]);
+        let posterior = self.network.encoder_net.gaussian(self.paired_place(i), &x).about(&prior);
+        Latent { prior, posterior }
+    }
+}
+
+/// What a prediction misses of the observed; nothing where nothing was seen.
+fn unexplained(observed: &Observed, kind: Kind, i: usize, predicted: &Levels) -> Levels {
+    if !observed.seen[i] {
+        return Levels::default();
+    }
+    let seen = levels(observed, kind, i);
+    std::array::from_fn(|q| (seen[q] - predicted[q]).clamp(RESIDUAL.0, RESIDUAL.1))
+}
+
+impl Gaussian {
+    /// What an encoder says is a correction of the prior.
+    fn about(self, prior: &Gaussian) -> Self {
+        Self { mean: std::array::from_fn(|n| self.mean[n] + prior.mean[n]), ..self }
     }
 }
 
 impl Abducted {
-    /// The tiers as seen, with latents at the prior mean.
+    /// Service `j` as seen, with latents at the prior mean.
+    pub fn prior_tier(&self, j: usize) -> Tier {
+        Tier { latent: self.server[j].prior.mean, ..self.tiers[j] }
+    }
+
+    /// All services so.
     pub fn prior_tiers(&self) -> Vec<Tier> {
-        let mut tiers = self.tiers.clone();
-        for (tier, latent) in tiers.iter_mut().zip(&self.server) {
-            tier.latent = latent.prior.mean.clone();
-        }
-        tiers
+        (0..self.tiers.len()).map(|j| self.prior_tier(j)).collect()
     }
 }
 
@@ -204,13 +170,14 @@ impl Latent {
     }
 }
 
-fn fold(all: &[&Levels], start: f32, f: impl Fn(f32, f32) -> f32) -> Levels {
-    std::array::from_fn(|q| all.iter().map(|l| l[q]).fold(start, &f))
-}
-
-fn mean(all: &[&Levels]) -> Levels {
-    let sum = fold(all, 0.0, |a, b| a + b);
-    sum.map(|s| s / all.len().max(1) as f32)
+fn mean<'a>(all: impl Iterator<Item = &'a Levels>) -> Levels {
+    let mut sum = Levels::default();
+    let mut count = 0usize;
+    for levels in all {
+        count += 1;
+        sum = std::array::from_fn(|q| sum[q] + levels[q]);
+    }
+    sum.map(|s| s / count.max(1) as f32)
 }
 
 const _: () = assert!(LEVEL_COUNT == 5, "the contract of the API has five levels");

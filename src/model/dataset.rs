@@ -1,10 +1,10 @@
 //! Frames as tensors in net order. Split by time: whole blocks are held back, never single frames.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use ndarray::{Array3, s};
+use ndarray::Array3;
 
 use super::features::{FeatureModel, Inputs, NET_INPUTS, SERVER_INPUTS};
-use super::layout::{Kind, LEVEL_COUNT, Layout, Observed};
+use super::layout::{Kind, LEVEL_COUNT, Layout, Observed, mean_ms};
 use crate::data::Frame;
 use crate::graph::CausalNet;
 
@@ -60,7 +60,8 @@ pub(super) fn aggregate(
     layout: &Layout,
     client: impl Fn(usize) -> [f32; LEVEL_COUNT],
 ) -> Aggregate {
-    let mut children: Vec<_> = layout.edges.iter().map(|e| e.thinned(&client(e.child))).collect();
+    let mut children: Vec<_> =
+        layout.edges.iter().map(|e| e.thinning().of(&client(e.child))).collect();
     let mut slowest = vec![[NO_CHILD; LEVEL_COUNT]; layout.callee.len()];
     for (edge, child) in layout.edges.iter().zip(&children) {
         for (most, value) in slowest[edge.parent].iter_mut().zip(child) {
@@ -113,7 +114,9 @@ impl Tensors {
                 .tensor(layout.edges.len(), LEVEL_COUNT, |e, q, t| aggregates[t].children[e][q]),
             slowest: build.tensor(rpcs, LEVEL_COUNT, |i, q, t| aggregates[t].slowest[i][q]),
             occupancy: build.tensor(rpcs, 1, |i, _, t| {
-                layout.occupancy(i, |k| levels(&observed[t], Kind::Client, k))
+                let normal = |k: usize| mean_ms(&layout.normal[Kind::Client as usize][k]);
+                let now = |k| mean_ms(&levels(&observed[t], Kind::Client, k));
+                layout.occupancy(i, layout.pool_ms(i, now), layout.pool_ms(i, normal))
             }),
             seen: build.tensor(rpcs, 1, |i, _, t| seen(i, t)),
             seen_client: build.tensor(clients.len(), 1, |c, _, t| seen(clients[c], t)),
@@ -155,8 +158,7 @@ impl Tensors {
 
 /// Log latencies of one RPC.
 pub(super) fn levels(observed: &Observed, kind: Kind, i: usize) -> [f32; LEVEL_COUNT] {
-    let row = observed.latency.slice(s![kind as usize, i, ..]);
-    std::array::from_fn(|q| row[q])
+    std::array::from_fn(|q| observed.latency[[kind as usize, i, q]])
 }
 
 /// Part `q / LEVEL_COUNT` (request, response, server) of a client latency. A producer waits for

@@ -29,12 +29,12 @@ const CLIENT_SHARE_START: f32 = 0.03;
 /// Inputs of each kind of network.
 pub(super) const SERVER_DECODER_IN: usize =
     LEVEL_COUNT + 1 + SERVER_INPUTS + NET_INPUTS + 1 + LATENTS + SERVER_INPUTS + NET_INPUTS;
-const CLIENT_DECODER_IN: usize = LEVEL_COUNT + SERVER_INPUTS + 1 + LATENTS;
+pub(super) const CLIENT_DECODER_IN: usize = LEVEL_COUNT + SERVER_INPUTS + 1 + LATENTS;
 /// Network metrics of both ends, and the callee's load.
-const NET_IN: usize = 2 * NET_INPUTS + 1;
-const NET_DECODER_IN: usize = NET_IN + LATENTS;
-const SERVER_ENCODER_IN: usize = SERVER_INPUTS + 1 + 3 * LEVEL_COUNT;
-const NET_ENCODER_IN: usize = NET_IN + 2 * LEVEL_COUNT;
+pub(super) const NET_IN: usize = 2 * NET_INPUTS + 1;
+pub(super) const NET_DECODER_IN: usize = NET_IN + LATENTS;
+pub(super) const SERVER_ENCODER_IN: usize = SERVER_INPUTS + 1 + 3 * LEVEL_COUNT;
+pub(super) const NET_ENCODER_IN: usize = NET_IN + 2 * LEVEL_COUNT;
 
 /// All parameters.
 #[derive(Module, Debug)]

@@ -1,37 +1,44 @@
 //! Node by node evaluation of the trained networks for a batch of hypothetical worlds.
 
-use ndarray::{Array1, Array2};
-
 use super::dataset::NO_CHILD;
 use super::features::{Inputs, NET_INPUTS, SERVER_INPUTS};
-use super::gvae::{EDGE_WEIGHT, LATENTS, SERVER_DECODER_IN, SHARPNESS_MAX};
-use super::layout::{Kind, LEVEL_COUNT, Layout};
-use super::network::Network;
+use super::gvae::{
+    CLIENT_DECODER_IN, EDGE_WEIGHT, LATENTS, LOG_SIGMA, NET_DECODER_IN, NET_IN, SERVER_DECODER_IN,
+    SHARPNESS_MAX,
+};
+use super::layout::{Kind, LEVEL_COUNT, Layout, Thinning, mean_ms};
+use super::network::{Network, PlainStack};
 use crate::data::RpcKind;
 
 /// Log latency by level.
 pub(super) type Levels = [f32; LEVEL_COUNT];
+/// X^net of one RPC.
+pub(super) type NetInputs = [f32; NET_IN];
+/// Inputs of a server decoder, and the soft maximum of what the server waits for.
+pub(super) type ServerInputs = ([f32; SERVER_DECODER_IN], Levels);
+/// Inputs of a client decoder, and the soft maximum of the parts of the latency.
+pub(super) type ClientInputs = ([f32; CLIENT_DECODER_IN], Levels);
 
 /// Metric inputs of one service in one world.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tier {
     /// X^s
-    pub server: Array1<f32>,
+    pub server: [f32; SERVER_INPUTS],
     /// X^net
-    pub net: Array1<f32>,
+    pub net: [f32; NET_INPUTS],
     /// Load.
     pub load: f32,
     /// Z^s
-    pub latent: Array1<f32>,
+    pub latent: [f32; LATENTS],
 }
 
 /// Mean and log deviation of one latent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Gaussian {
     /// Mean.
-    pub mean: Array1<f32>,
+    pub mean: [f32; LATENTS],
     /// ln sigma.
-    pub log_sigma: Array1<f32>,
+    pub log_sigma: [f32; LATENTS],
 }
 
 /// Trained networks beside the layout they belong to.
@@ -41,24 +48,30 @@ pub struct Evaluator {
     pub network: Network,
     /// Layout.
     pub layout: Layout,
+    /// RPCs into each service, and RPCs it invokes.
+    pub(super) served: Vec<Vec<usize>>,
+    pub(super) invoked: Vec<Vec<usize>>,
+    /// RPCs whose server latency each RPC's client latency acts on: those that wait for it, and those
+    /// whose worker pool it occupies.
+    pub(super) dependents: Vec<Vec<usize>>,
     /// Edges of each parent.
     children: Vec<Vec<usize>>,
+    /// What of the child each edge's parent sees.
+    thinning: Vec<Thinning>,
     /// Position of an RPC among the client decoders and the paired RPCs.
     client_at: Vec<Option<usize>>,
     paired_at: Vec<Option<usize>>,
-    /// Soft maximum of the children at normal.
+    /// Soft maximum of the children, and of the parts of the client latency, at normal.
     normal_children: Vec<Levels>,
     normal_parts: Vec<Levels>,
+    /// Time the worker pool of each RPC is held at normal.
+    normal_pool: Vec<f32>,
 }
 
 impl Evaluator {
     /// Puts networks and layout together.
     pub fn new(network: Network, layout: Layout) -> Self {
         let rpcs = layout.callee.len();
-        let mut children = vec![Vec::new(); rpcs];
-        for (e, edge) in layout.edges.iter().enumerate() {
-            children[edge.parent].push(e);
-        }
         let position = |list: &[usize]| {
             let mut at = vec![None; rpcs];
             for (place, i) in list.iter().enumerate() {
@@ -66,26 +79,32 @@ impl Evaluator {
             }
             at
         };
-        let (client_at, paired_at) = (position(&layout.clients), position(&layout.paired));
-        let mut this = Self {
-            network,
-            children,
-            client_at,
-            paired_at,
+        let waiting = layout.edges.iter().map(|e| (e.child, e.parent));
+        let pooled = layout.pool.iter().enumerate();
+        let pooled = pooled.flat_map(|(i, pool)| pool.iter().map(move |(k, _)| (*k, i)));
+        let this = Self {
+            served: lists(layout.services, layout.callee.iter().copied().zip(0..)),
+            invoked: lists(layout.services, (0..rpcs).filter_map(|i| Some((layout.caller[i]?, i)))),
+            dependents: lists(rpcs, waiting.chain(pooled)),
+            children: lists(rpcs, layout.edges.iter().map(|e| e.parent).zip(0..)),
+            thinning: layout.edges.iter().map(super::layout::Edge::thinning).collect(),
+            client_at: position(&layout.clients),
+            paired_at: position(&layout.paired),
             normal_children: Vec::new(),
             normal_parts: Vec::new(),
+            normal_pool: Vec::new(),
+            network,
             layout,
         };
         let normal = |kind: Kind, i: usize| this.layout.normal[kind as usize][i];
-        this.normal_children =
-            (0..rpcs).map(|i| this.softmax_children(i, |k| normal(Kind::Client, k))).collect();
-        this.normal_parts = (0..rpcs)
-            .map(|i| {
-                let kinds = [Kind::Request, Kind::Response, Kind::Server];
-                this.softmax_parts(i, &kinds.map(|k| normal(k, i)))
-            })
-            .collect();
-        this
+        let client = |k: usize| normal(Kind::Client, k);
+        let parts = |i| [Kind::Request, Kind::Response, Kind::Server].map(|k| normal(k, i));
+        let children = |i| this.children(i).map(client).collect::<Vec<Levels>>();
+        let normal_children = (0..rpcs).map(|i| this.softmax_children(i, &children(i))).collect();
+        let normal_parts = (0..rpcs).map(|i| this.softmax_parts(i, &parts(i))).collect();
+        let normal_pool =
+            (0..rpcs).map(|i| this.layout.pool_ms(i, |k| mean_ms(&client(k)))).collect();
+        Self { normal_children, normal_parts, normal_pool, ..this }
     }
 
     /// Whether RPC `i` has a client latency of its own.
@@ -109,53 +128,44 @@ impl Evaluator {
     }
 
     /// P(Z^s | X^s) of service `j`.
-    pub fn prior_server(&self, j: usize, server: &Array1<f32>, load: f32) -> Gaussian {
-        let x = concat(&[server.as_slice(), Some(&[load])]);
-        let (mean, log_sigma) = self.network.prior_server.gaussian(j, &x);
-        Gaussian { mean, log_sigma }
+    pub fn prior_server(&self, j: usize, tier: &Tier) -> Gaussian {
+        let x: [f32; SERVER_INPUTS + 1] = concat(&[&tier.server, &[tier.load]]);
+        self.network.prior_server.gaussian(j, &x)
     }
 
     /// X^net of RPC `i`: what both ends say about their network, and the callee's load.
-    pub fn net_inputs(&self, i: usize, tiers: &[Tier]) -> Array1<f32> {
-        let callee = &tiers[self.layout.callee[i]];
-        let nothing = [0.0; NET_INPUTS];
-        let caller = match self.layout.caller[i] {
-            Some(a) => tiers[a].net.as_slice(),
-            None => Some(&nothing[..]),
-        };
-        concat(&[callee.net.as_slice(), caller, Some(&[callee.load][..])])
+    pub fn net_inputs(&self, i: usize, tier: impl Fn(usize) -> Tier) -> NetInputs {
+        let callee = tier(self.layout.callee[i]);
+        let caller = self.layout.caller[i].map_or([0.0; NET_INPUTS], |a| tier(a).net);
+        concat(&[&callee.net, &caller, &[callee.load]])
     }
 
     /// P(Z^net | X^net) of RPC `i`, which must be paired; `x` as of [`Evaluator::net_inputs`].
-    pub fn prior_net(&self, i: usize, x: &Array1<f32>) -> Gaussian {
-        let (mean, log_sigma) = self.network.prior_net.gaussian(self.paired_place(i), x);
-        Gaussian { mean, log_sigma }
+    pub fn prior_net(&self, i: usize, x: &NetInputs) -> Gaussian {
+        self.network.prior_net.gaussian(self.paired_place(i), x)
     }
 
-    /// Soft maximum over what RPC `i` waits for.
-    fn softmax_children(&self, i: usize, client: impl Fn(usize) -> Levels) -> Levels {
+    /// Soft maximum over what RPC `i` waits for: `clients` are the log latencies of
+    /// [`Evaluator::children`].
+    fn softmax_children(&self, i: usize, clients: &[Levels]) -> Levels {
         let edges = &self.children[i];
         if edges.is_empty() {
             return [NO_CHILD; LEVEL_COUNT];
         }
         let sharp = sharpness(self.network.sharp_server[[i, 0]]);
-        let thinned: Vec<Levels> = edges
-            .iter()
-            .map(|e| self.layout.edges[*e].thinned(&client(self.layout.edges[*e].child)))
-            .collect();
-        std::array::from_fn(|q| {
-            let most = thinned.iter().map(|t| t[q]).fold(NO_CHILD, f32::max);
-            let sum: f32 = edges
-                .iter()
-                .zip(&thinned)
-                .map(|(e, t)| {
-                    let weight =
-                        self.network.weight_edge[[*e, q]].clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1);
-                    ((t[q] - most + weight) * sharp).exp()
-                })
-                .sum();
-            (sum + 1e-30).ln() / sharp + most
-        })
+        let thinned = || edges.iter().zip(clients).map(|(e, c)| (e, self.thinning[*e].of(c)));
+        let mut most = [NO_CHILD; LEVEL_COUNT];
+        for (_, child) in thinned() {
+            most = std::array::from_fn(|q| most[q].max(child[q]));
+        }
+        let mut sum = [1e-30; LEVEL_COUNT];
+        for (e, child) in thinned() {
+            for q in 0..LEVEL_COUNT {
+                let weight = self.network.weight_edge[[*e, q]].clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1);
+                sum[q] += ((child[q] - most[q] + weight) * sharp).exp();
+            }
+        }
+        std::array::from_fn(|q| sum[q].ln() / sharp + most[q])
     }
 
     fn softmax_parts(&self, i: usize, parts: &[Levels; 3]) -> Levels {
@@ -174,93 +184,77 @@ impl Evaluator {
         })
     }
 
-    /// Inputs of the server decoder of RPC `i`, and the soft maximum of its children.
+    /// Inputs of the server decoder of RPC `i`. `clients`: log client latencies of
+    /// [`Evaluator::children`]; `pool_ms`: how long its worker pool is held, as
+    /// [`Layout::pool_ms`] has it.
     pub fn server_inputs(
         &self,
         i: usize,
         callee: &Tier,
         caller: Option<&Tier>,
-        client: impl Fn(usize) -> Levels,
-    ) -> (Array1<f32>, Levels) {
-        let children = self.softmax_children(i, &client);
-        let waits = !self.children[i].is_empty();
-        let excess: Levels =
-            std::array::from_fn(
-                |q| {
-                    if waits { children[q] - self.normal_children[i][q] } else { 0.0 }
-                },
-            );
-        let occupancy = [self.layout.occupancy(i, &client)];
+        clients: &[Levels],
+        pool_ms: f32,
+    ) -> ServerInputs {
+        let children = self.softmax_children(i, clients);
+        let excess = match clients.is_empty() {
+            true => Levels::default(),
+            false => std::array::from_fn(|q| children[q] - self.normal_children[i][q]),
+        };
+        let occupancy = self.layout.occupancy(i, pool_ms, self.normal_pool[i]);
         let is_dark = self.layout.kind[i] == RpcKind::ClientOnly;
-        let nothing = Some(&[0.0; SERVER_INPUTS][..]);
-        let no_net = Some(&[0.0; NET_INPUTS][..]);
-        let net = if is_dark { callee.net.as_slice() } else { no_net };
+        let no_net = [0.0; NET_INPUTS];
+        let net = if is_dark { callee.net } else { no_net };
         let (from, from_net) = match caller.filter(|_| is_dark) {
-            Some(caller) => (caller.server.as_slice(), caller.net.as_slice()),
-            None => (nothing, no_net),
+            Some(caller) => (caller.server, caller.net),
+            None => ([0.0; SERVER_INPUTS], no_net),
         };
         let x = concat(&[
-            Some(&excess[..]),
-            Some(&occupancy[..]),
-            callee.server.as_slice(),
-            net,
-            Some(&[callee.load][..]),
-            callee.latent.as_slice(),
-            from,
-            from_net,
+            &excess,
+            &[occupancy],
+            &callee.server,
+            &net,
+            &[callee.load],
+            &callee.latent,
+            &from,
+            &from_net,
         ]);
-        debug_assert_eq!(x.len(), SERVER_DECODER_IN);
         (x, children)
     }
 
     /// Log server latencies for a batch of inputs.
-    pub fn decode_server(&self, i: usize, batch: &[(Array1<f32>, Levels)]) -> Vec<Levels> {
-        let out =
-            self.network.decoder_server.forward(i, columns(batch.iter().map(|b| &b.0)).view());
-        let add = |b: usize, q: usize| {
-            let own = self.network.own_server[[i, q]] + out[[q, b]];
-            log_add_exp(batch[b].1[q], own).min(self.layout.ceiling)
+    pub fn decode_server(&self, i: usize, batch: &[ServerInputs]) -> Vec<Levels> {
+        let own = self.network.own_server.row(i);
+        let out = self.network.decoder_server.forward(i, batch.iter().map(|(x, _)| &x[..]));
+        let add = |((_, waits), out): (&ServerInputs, &[f32])| {
+            std::array::from_fn(|q| log_add_exp(waits[q], own[q] + out[q]).min(self.layout.ceiling))
         };
-        (0..batch.len()).map(|b| std::array::from_fn(|q| add(b, q))).collect()
+        batch.iter().zip(out.chunks_exact(LEVEL_COUNT)).map(add).collect()
     }
 
     /// Inputs of the client decoder of RPC `i`: `parts` are request, response, server.
-    pub fn client_inputs(
-        &self,
-        i: usize,
-        caller: &Tier,
-        parts: &[Levels; 3],
-    ) -> (Array1<f32>, Levels) {
+    pub fn client_inputs(&self, i: usize, caller: &Tier, parts: &[Levels; 3]) -> ClientInputs {
         let all = self.softmax_parts(i, parts);
         let excess: Levels = std::array::from_fn(|q| all[q] - self.normal_parts[i][q]);
-        let x = concat(&[
-            Some(&excess[..]),
-            caller.server.as_slice(),
-            Some(&[caller.load][..]),
-            caller.latent.as_slice(),
-        ]);
-        (x, all)
+        (concat(&[&excess, &caller.server, &[caller.load], &caller.latent]), all)
     }
 
     /// Log client latencies for a batch of inputs.
-    pub fn decode_client(&self, i: usize, batch: &[(Array1<f32>, Levels)]) -> Vec<Levels> {
+    pub fn decode_client(&self, i: usize, batch: &[ClientInputs]) -> Vec<Levels> {
         let c = self.client_at[i].unwrap_or(0);
-        let out =
-            self.network.decoder_client.forward(c, columns(batch.iter().map(|b| &b.0)).view());
-        let add = |b: usize, q: usize| {
-            let own = self.network.own_client[[c, q]] + out[[q, b]];
-            log_add_exp(batch[b].1[q], own).min(self.layout.ceiling)
+        let own = self.network.own_client.row(c);
+        let out = self.network.decoder_client.forward(c, batch.iter().map(|(x, _)| &x[..]));
+        let add = |((_, parts), out): (&ClientInputs, &[f32])| {
+            std::array::from_fn(|q| log_add_exp(parts[q], own[q] + out[q]).min(self.layout.ceiling))
         };
-        (0..batch.len()).map(|b| std::array::from_fn(|q| add(b, q))).collect()
+        batch.iter().zip(out.chunks_exact(LEVEL_COUNT)).map(add).collect()
     }
 
     /// Log request and response delay of RPC `i`, which must be paired.
-    pub fn decode_net(&self, i: usize, x: &Array1<f32>, z: &Array1<f32>) -> [Levels; 2] {
+    pub fn decode_net(&self, i: usize, x: &NetInputs, z: &[f32; LATENTS]) -> [Levels; 2] {
         let p = self.paired_place(i);
-        let x = concat(&[x.as_slice(), z.as_slice()]);
-        let x = x.insert_axis(ndarray::Axis(1));
-        let out = self.network.decoder_net.forward(p, x.view());
-        let at = |q: usize| (self.network.bias_net[[p, q]] + out[[q, 0]]).min(self.layout.ceiling);
+        let x: [f32; NET_DECODER_IN] = concat(&[x, z]);
+        let out = self.network.decoder_net.forward(p, std::iter::once(&x[..]));
+        let at = |q: usize| (self.network.bias_net[[p, q]] + out[q]).min(self.layout.ceiling);
         [std::array::from_fn(at), std::array::from_fn(|q| at(LEVEL_COUNT + q))]
     }
 
@@ -268,30 +262,50 @@ impl Evaluator {
     pub fn tiers(&self, inputs: &Inputs) -> Vec<Tier> {
         (0..self.layout.services)
             .map(|j| Tier {
-                server: inputs.server.row(j).to_owned(),
-                net: inputs.net.row(j).to_owned(),
+                server: std::array::from_fn(|n| inputs.server[[j, n]]),
+                net: std::array::from_fn(|n| inputs.net[[j, n]]),
                 load: inputs.load[j],
-                latent: Array1::zeros(LATENTS),
+                latent: [0.0; LATENTS],
             })
             .collect()
     }
 }
 
-fn concat(parts: &[Option<&[f32]>]) -> Array1<f32> {
-    // Every part is a row of a standard-layout array, hence contiguous.
-    parts.iter().flat_map(|p| p.expect("contiguous").iter().copied()).collect()
+impl PlainStack {
+    /// Mean and log deviation of the latents of one node.
+    pub(super) fn gaussian(&self, node: usize, x: &[f32]) -> Gaussian {
+        let y = self.forward(node, std::iter::once(x));
+        Gaussian {
+            mean: std::array::from_fn(|n| y[n]),
+            log_sigma: std::array::from_fn(|n| y[LATENTS + n].clamp(LOG_SIGMA.0, LOG_SIGMA.1)),
+        }
+    }
 }
 
-/// # Shapes
-/// Columns of `[in]` -> `[in, batch]`
-fn columns<'a>(batch: impl ExactSizeIterator<Item = &'a Array1<f32>>) -> Array2<f32> {
-    let count = batch.len();
-    let mut all: Option<Array2<f32>> = None;
-    for (b, column) in batch.enumerate() {
-        let all = all.get_or_insert_with(|| Array2::zeros((column.len(), count)));
-        all.column_mut(b).assign(column);
+/// For each of `count` keys its values, without repetition.
+fn lists(count: usize, pairs: impl Iterator<Item = (usize, usize)>) -> Vec<Vec<usize>> {
+    let mut lists = vec![Vec::new(); count];
+    for (key, value) in pairs {
+        lists[key].push(value);
     }
-    all.unwrap_or_else(|| Array2::zeros((0, 0)))
+    for list in &mut lists {
+        list.sort_unstable();
+        list.dedup();
+    }
+    lists
+}
+
+/// `parts` in a row; they must be as long as `N` says.
+pub(super) fn concat<const N: usize>(parts: &[&[f32]]) -> [f32; N] {
+    let mut all = [0.0; N];
+    let mut rest = &mut all[..];
+    for part in parts {
+        let (here, after) = rest.split_at_mut(part.len());
+        here.copy_from_slice(part);
+        rest = after;
+    }
+    debug_assert!(rest.is_empty(), "{} inputs are missing", rest.len());
+    all
 }
 
 fn log_add_exp(a: f32, b: f32) -> f32 {

@@ -144,49 +144,64 @@ impl Layout {
         Observed { latency, seen }
     }
 
-    /// ln of the time a worker pool is held by the calls it waits for, relative to normal.
-    /// `client[i]`: log client latency of RPC `i`.
-    pub fn occupancy(&self, i: usize, client: impl Fn(usize) -> [f32; LEVEL_COUNT]) -> f32 {
+    /// How long a request holds a worker of the pool that serves RPC `i`: mean time of the calls it
+    /// waits for. `mean_ms[k]`: mean client latency of RPC `k`.
+    pub fn pool_ms(&self, i: usize, mean_ms: impl Fn(usize) -> f32) -> f32 {
+        self.pool[i].iter().map(|(k, share)| share * mean_ms(*k)).sum()
+    }
+
+    /// ln of that time relative to normal.
+    pub fn occupancy(&self, i: usize, now_ms: f32, normal_ms: f32) -> f32 {
         if self.pool[i].is_empty() {
             return 0.0;
         }
-        let (mut now, mut normal) = (0.0, 0.0);
-        for (k, share) in &self.pool[i] {
-            now += share * mean_ms(&client(*k));
-            normal += share * mean_ms(&self.normal[Kind::Client as usize][*k]);
-        }
-        (now.max(1e-6) / normal.max(1e-6)).ln()
+        (now_ms.max(1e-6) / normal_ms.max(1e-6)).ln()
     }
 }
 
+/// Where each level of a parent is found among those of its child: above which level, and how far on
+/// the way to the next. `None`: the child is absent there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Thinning([Option<(usize, f32)>; LEVEL_COUNT]);
+
 impl Edge {
-    /// The child's log latency as the parent's requests see it, level by level. When the child is
-    /// called with probability p < 1, the parent's level q is the child's level 1 - (1 - q) / p.
-    pub fn thinned(&self, child: &[f32; LEVEL_COUNT]) -> [f32; LEVEL_COUNT] {
+    /// How the child's latency shows in the parent's requests. When the child is called with
+    /// probability p < 1, the parent's level q is the child's level 1 - (1 - q) / p.
+    pub fn thinning(&self) -> Thinning {
         let p = f64::from(self.calls.min(1.0));
         if p > 0.98 {
-            return *child;
+            return Thinning(std::array::from_fn(|q| Some((q, 0.0))));
         }
         let depth = |q: f64| -(1.0 - q).ln();
-        LEVELS.map(|q| {
+        Thinning(LEVELS.map(|q| {
             let level = 1.0 - (1.0 - q) / p.max(1e-6);
             if level <= 0.02 {
-                return ABSENT;
+                return None;
             }
             if level <= LEVELS[0] {
-                return child[0];
+                return Some((0, 0.0));
             }
             let last = LEVEL_COUNT - 1;
             let hi = LEVELS.iter().position(|l| *l >= level).unwrap_or(last);
             let (from, to) = (depth(LEVELS[hi - 1]), depth(LEVELS[hi]));
-            let share = ((depth(level) - from) / (to - from)) as f32;
-            child[hi - 1] + share * (child[hi] - child[hi - 1])
-        })
+            Some((hi - 1, ((depth(level) - from) / (to - from)) as f32))
+        }))
     }
 
     /// Where the weight of the edge starts: a child called n times in a row takes n times as long.
     pub fn weight_start(&self) -> f32 {
         self.calls.max(1.0).ln()
+    }
+}
+
+impl Thinning {
+    /// The child's log latency as the parent's requests see it, level by level.
+    pub fn of(&self, child: &[f32; LEVEL_COUNT]) -> [f32; LEVEL_COUNT] {
+        self.0.map(|place| {
+            let Some((q, share)) = place else { return ABSENT };
+            let next = child[(q + 1).min(LEVEL_COUNT - 1)];
+            child[q] + share * (next - child[q])
+        })
     }
 }
 
@@ -296,15 +311,15 @@ mod tests {
 
     #[test]
     fn a_child_called_by_half_of_the_requests_shows_in_the_upper_half_only() {
-        let edge = |calls| Edge { parent: 0, child: 1, calls };
         let child = [1.0, 2.0, 3.0, 4.0, 5.0];
-        assert_eq!(edge(1.0).thinned(&child), child);
-        let half = edge(0.5).thinned(&child);
+        let thinned = |calls| Edge { parent: 0, child: 1, calls }.thinning().of(&child);
+        assert_eq!(thinned(1.0), child);
+        let half = thinned(0.5);
         // p75 of the parent is p50 of the child, p95 its p90.
         assert_eq!((half[0], half[1]), (ABSENT, 1.0));
         assert!((half[3] - 3.0).abs() < 1e-5, "{half:?}");
         assert!(half[4] > 4.0 && half[4] < 5.0);
-        assert_eq!(edge(0.005).thinned(&child), [ABSENT; 5]);
+        assert_eq!(thinned(0.005), [ABSENT; 5]);
     }
 
     #[test]

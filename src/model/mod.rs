@@ -21,6 +21,7 @@ mod quality;
 mod scale;
 mod screen;
 mod slowness;
+mod spread;
 mod stack;
 mod task;
 #[cfg(test)]

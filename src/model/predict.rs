@@ -1,13 +1,13 @@
 //! The trained model as a [`Mechanism`]: abduction, action, prediction.
 
-use super::abduct::Abducted;
+use super::abduct::{Abducted, Latent};
 use super::features::{FeatureModel, Inputs};
 use super::infer::{Evaluator, Levels};
 use super::layout::delay_level;
 use super::slowness::{Calm, Excess};
-use super::world::Case;
+use super::world::Scene;
 use crate::data::{EventTime, Frame, Resource};
-use crate::graph::{CausalNet, Latencies, Mechanism, Quality, Query, Situation};
+use crate::graph::{Case, CausalNet, Latencies, Mechanism, Quality, Query, Situation};
 
 /// A trained model.
 #[derive(Clone, Debug)]
@@ -30,33 +30,37 @@ pub struct Model {
     pub quality: Quality,
 }
 
+/// One frame as a model sees it.
+#[derive(Debug)]
+struct Seen<'a> {
+    model: &'a Model,
+    frame: &'a Frame,
+    normal: &'a Frame,
+    scene: Scene<'a>,
+}
+
 impl Model {
     /// Latents and inputs of a frame.
-    pub(super) fn abduct(&self, frame: &Frame) -> (Abducted, Inputs) {
+    pub(super) fn look_at(&self, frame: &Frame) -> (Abducted, Inputs) {
         let inputs = self.features.inputs(frame, &self.net);
         let observed = self.evaluator.layout.observe(frame, &self.net);
         (self.evaluator.abduct(observed, &inputs), inputs)
     }
 
-    fn case(&self, frame: &Frame, normal: &Frame) -> Case<'_> {
-        let (seen, _) = self.abduct(frame);
-        Case::new(&self.evaluator, seen, &self.features.inputs(normal, &self.net))
-    }
-
     /// How slow each service is by itself.
-    fn excess(&self, case: &Case<'_>) -> Vec<Option<Excess>> {
-        let by_rpc: Vec<Option<Levels>> = case.excess();
-        let of = |j: usize| Excess::of(self.net.served(j).filter_map(|i| by_rpc[i]));
-        (0..self.net.services.len()).map(of).collect()
+    fn excess(&self, scene: &Scene<'_>) -> Vec<Option<Excess>> {
+        let by_rpc: Vec<Option<Levels>> = scene.excess();
+        let of = |served: &Vec<usize>| Excess::of(served.iter().filter_map(|i| by_rpc[*i]));
+        self.evaluator.served.iter().map(of).collect()
     }
 
     /// Learns what [`Model::excess`] is while QoS is met.
     pub(super) fn learn_calm(&mut self, calm: &[&Frame]) {
         let mut by_service = vec![Vec::new(); self.net.services.len()];
         for frame in calm {
-            let (seen, inputs) = self.abduct(frame);
-            let case = Case::new(&self.evaluator, seen, &inputs.at_normal());
-            for (list, excess) in by_service.iter_mut().zip(self.excess(&case)) {
+            let (seen, inputs) = self.look_at(frame);
+            let scene = Scene::new(&self.evaluator, seen, &inputs.at_normal());
+            for (list, excess) in by_service.iter_mut().zip(self.excess(&scene)) {
                 list.extend(excess);
             }
         }
@@ -80,18 +84,31 @@ impl Mechanism for Model {
         &self.net
     }
 
-    fn answer(&self, frame: &Frame, normal: &Frame, queries: &[Query]) -> Vec<Latencies> {
-        self.case(frame, normal).answer(queries)
+    fn abduct<'a>(&'a self, frame: &'a Frame, normal: &'a Frame) -> Box<dyn Case + 'a> {
+        let (seen, _) = self.look_at(frame);
+        let scene = Scene::new(&self.evaluator, seen, &self.features.inputs(normal, &self.net));
+        Box::new(Seen { model: self, frame, normal, scene })
     }
 
-    fn situation(&self, frame: &Frame, normal: &Frame) -> Situation {
-        let scores = self.features.scores(frame, normal, &self.net);
+    fn quality(&self) -> &Quality {
+        &self.quality
+    }
+}
+
+impl Case for Seen<'_> {
+    fn answer(&self, queries: &[Query], rpcs: &[usize]) -> Vec<Latencies> {
+        self.scene.answer(queries, rpcs)
+    }
+
+    fn situation(&self) -> Situation {
+        let model = self.model;
+        let scores = model.features.scores(self.frame, self.normal, &model.net);
         let mut resources = Vec::new();
         let mut features = Vec::new();
         for row in &scores {
             let (mut z, mut amplitude, mut named) = ([0.0f64; 4], [0.0f64; 4], Vec::new());
             for score in row {
-                let feature = &self.features.features[score.feature];
+                let feature = &model.features.features[score.feature];
                 let r = feature.resource.index();
                 z[r] = z[r].max(score.z);
                 amplitude[r] = amplitude[r].max(score.amplitude);
@@ -100,27 +117,22 @@ impl Mechanism for Model {
             resources.push((z, amplitude));
             features.push(named);
         }
-        let case = self.case(frame, normal);
-        let slowness = self
-            .excess(&case)
+        let slowness = model
+            .excess(&self.scene)
             .into_iter()
-            .zip(&self.calm)
+            .zip(&model.calm)
             .map(|(excess, calm)| excess.map_or(0.0, |e| calm.score(e)))
             .collect();
         Situation {
             resources: resources.iter().map(|(z, _)| *z).collect(),
             amplitudes: resources.iter().map(|(_, a)| *a).collect(),
-            has_network_metrics: (0..self.net.services.len())
-                .map(|j| self.features.has(j, Resource::Network))
+            has_network_metrics: (0..model.net.services.len())
+                .map(|j| model.features.has(j, Resource::Network))
                 .collect(),
             features,
             slowness,
-            latents: case.seen.server.iter().map(super::abduct::Latent::shift).collect(),
-            delays: self.delay_scores(frame, normal),
+            latents: self.scene.seen.server.iter().map(Latent::shift).collect(),
+            delays: model.delay_scores(self.frame, self.normal),
         }
-    }
-
-    fn quality(&self) -> &Quality {
-        &self.quality
     }
 }

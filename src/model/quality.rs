@@ -55,7 +55,7 @@ fn predictions(model: &Model, frames: &[&Frame]) -> (Vec<Pairs>, Pairs) {
     let mut by_rpc: Vec<Pairs> = vec![Pairs::default(); rpcs];
     let mut prior = Pairs::default();
     for frame in frames {
-        let (seen, _) = model.abduct(frame);
+        let (seen, _) = model.look_at(frame);
         let predict = |tiers: &[super::infer::Tier]| -> Vec<Levels> {
             (0..rpcs).map(|i| model.evaluator.predict_server(i, &seen.observed, tiers)).collect()
         };

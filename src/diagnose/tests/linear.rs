@@ -4,7 +4,7 @@
 use super::town::{base, net, percentiles};
 use crate::data::{Frame, Percentiles, Resource, RpcWindow};
 use crate::graph::{
-    CausalNet, Hypothesis, Latencies, Mechanism, Quality, Query, Restore, Situation, What,
+    Case, CausalNet, Hypothesis, Latencies, Mechanism, Quality, Query, Restore, Situation, What,
 };
 
 /// Usual deviation of a metric, and of a service's own latency in milliseconds.
@@ -125,23 +125,47 @@ impl Mechanism for Linear {
         &self.net
     }
 
-    fn answer(&self, frame: &Frame, normal: &Frame, queries: &[Query]) -> Vec<Latencies> {
-        queries.iter().map(|q| self.world(frame, normal, q)).collect()
+    fn abduct<'a>(&'a self, frame: &'a Frame, normal: &'a Frame) -> Box<dyn Case + 'a> {
+        Box::new(Seen { town: self, frame, normal })
     }
 
-    fn situation(&self, frame: &Frame, normal: &Frame) -> Situation {
-        let services = self.net.services.iter();
+    fn quality(&self) -> &Quality {
+        &self.quality
+    }
+}
+
+/// A frame of that application.
+#[derive(Debug)]
+struct Seen<'a> {
+    town: &'a Linear,
+    frame: &'a Frame,
+    normal: &'a Frame,
+}
+
+impl Case for Seen<'_> {
+    fn answer(&self, queries: &[Query], rpcs: &[usize]) -> Vec<Latencies> {
+        let of = |query: &Query| {
+            let all = self.town.world(self.frame, self.normal, query);
+            let pick = |of: Vec<Percentiles>| rpcs.iter().map(|i| of[*i]).collect();
+            Latencies { client: pick(all.client), server: pick(all.server) }
+        };
+        queries.iter().map(of).collect()
+    }
+
+    fn situation(&self) -> Situation {
+        let Self { town, frame, normal } = *self;
+        let services = town.net.services.iter();
         let rises: Vec<[f64; 4]> = services
             .map(|s| {
                 Resource::ALL.map(|r| {
-                    let is_blind = r == Resource::Network && !self.has_network_metrics;
+                    let is_blind = r == Resource::Network && !town.has_network_metrics;
                     if is_blind { 0.0 } else { level(frame, s, r) - level(normal, s, r) }
                 })
             })
             .collect();
         let most = |value: &dyn Fn(usize) -> f64| -> Vec<f64> {
-            let of = |j: usize| self.net.served(j).map(value).fold(f64::NEG_INFINITY, f64::max);
-            (0..self.net.services.len()).map(of).collect()
+            let of = |j: usize| town.net.served(j).map(value).fold(f64::NEG_INFINITY, f64::max);
+            (0..town.net.services.len()).map(of).collect()
         };
         let features = |rise: &[f64; 4]| {
             let name = |r: Resource| {
@@ -150,20 +174,16 @@ impl Mechanism for Linear {
             };
             Resource::ALL.map(|r| (name(r), r, rise[r.index()] / SIGMA)).to_vec()
         };
-        let excess = |i: usize| self.own(frame, i) - self.own(normal, i);
-        let lateness = |i: usize| delay(self.window(frame, i)) - delay(self.window(normal, i));
+        let excess = |i: usize| town.own(frame, i) - town.own(normal, i);
+        let lateness = |i: usize| delay(town.window(frame, i)) - delay(town.window(normal, i));
         Situation {
             resources: rises.iter().map(|z| z.map(|rise| rise / SIGMA)).collect(),
             amplitudes: rises.iter().map(|z| z.map(|rise| rise / 20.0)).collect(),
             features: rises.iter().map(features).collect(),
-            has_network_metrics: vec![self.has_network_metrics; self.net.services.len()],
+            has_network_metrics: vec![town.has_network_metrics; town.net.services.len()],
             slowness: most(&|i| excess(i) / SIGMA),
-            latents: most(&|i| self.unexplained(frame, i).abs() / SIGMA),
-            delays: (0..self.net.rpcs.len()).map(|i| lateness(i) / DELAY_SIGMA).collect(),
+            latents: most(&|i| town.unexplained(frame, i).abs() / SIGMA),
+            delays: (0..town.net.rpcs.len()).map(|i| lateness(i) / DELAY_SIGMA).collect(),
         }
-    }
-
-    fn quality(&self) -> &Quality {
-        &self.quality
     }
 }

@@ -3,9 +3,9 @@
 use ndarray::s;
 
 use super::networks::Shaken;
-use super::town::{brief, mixed};
+use super::town::{brief, mixed, worlds};
 use crate::data::{Percentiles, Resource, RpcKey};
-use crate::graph::{Hypothesis, Latencies, Mechanism as _, Query, Restore, What};
+use crate::graph::{Hypothesis, Latencies, Query, Restore, What};
 use crate::model::Model;
 use crate::model::basis::COMPONENTS;
 use crate::model::infer::{Levels, Tier};
@@ -25,7 +25,7 @@ const NORMAL: usize = 1;
 fn ask(s: &Shaken, model: &Model, service: usize, what: What, hypothesis: Hypothesis) -> Latencies {
     let query = Query { restore: vec![Restore { service, what, nets: Vec::new() }], hypothesis };
     let frames = &s.town.frames;
-    model.answer(&frames[SEEN], &frames[NORMAL], &[query]).remove(0)
+    worlds(model, &frames[SEEN], &frames[NORMAL], &[query]).remove(0)
 }
 
 /// The tier of a service with normal metrics and the latents they lead one to expect.
@@ -33,7 +33,7 @@ fn normal_tier(s: &Shaken, model: &Model, j: usize, load: f32) -> Tier {
     let inputs = model.features.inputs(&s.town.frames[NORMAL], &model.net);
     let mut tier = model.evaluator.tiers(&inputs).swap_remove(j);
     tier.load = load;
-    tier.latent = model.evaluator.prior_server(j, &tier.server, load).mean;
+    tier.latent = model.evaluator.prior_server(j, &tier).mean;
     tier
 }
 
@@ -100,10 +100,13 @@ fn restoring_one_resource_moves_the_latents_as_their_prior_does() {
         for resource in [Resource::Cpu, Resource::Memory, Resource::Disk] {
             let mut tiers = abducted.tiers.clone();
             let from = resource.index() * COMPONENTS;
-            let place = s![from..from + COMPONENTS];
-            tiers[j].server.slice_mut(place).assign(&normal.server.slice(place));
-            let prior = model.evaluator.prior_server(j, &tiers[j].server, tiers[j].load).mean;
-            tiers[j].latent = &tiers[j].latent + &prior - &abducted.server[j].prior.mean;
+            let place = from..from + COMPONENTS;
+            tiers[j].server[place.clone()].copy_from_slice(&normal.server[place]);
+            let prior = model.evaluator.prior_server(j, &tiers[j]).mean;
+            let before = abducted.server[j].prior.mean;
+            for n in 0..prior.len() {
+                tiers[j].latent[n] += prior[n] - before[n];
+            }
             let expected = model.evaluator.predict_server(i, &abducted.observed, &tiers);
             let world = ask(&s, &model, j, What::Resource(resource), Hypothesis::Keep);
             assert_is(world.server[i], bounded(expected, seen));
@@ -152,14 +155,15 @@ fn a_restored_network_has_the_delays_its_decoder_says_of_normal_causes() {
         let window = s.town.frames[SEEN].rpc(&key).unwrap();
         let mut tiers = abducted.tiers.clone();
         tiers[j].net = normal_tier(&s, &model, j, tiers[j].load).net;
-        let x = model.evaluator.net_inputs(i, &tiers);
+        let x = model.evaluator.net_inputs(i, |j| tiers[j]);
         let prior = model.evaluator.prior_net(i, &x).mean;
         let latent = abducted.net[i].as_ref().unwrap();
-        let x_seen = model.evaluator.net_inputs(i, &abducted.tiers);
+        let x_seen = model.evaluator.net_inputs(i, |j| abducted.tiers[j]);
         let before = model.evaluator.decode_net(i, &x_seen, &latent.posterior.mean);
         for nets in [vec![i], vec![]] {
             let delays = if nets.is_empty() {
-                let z = &latent.posterior.mean + &prior - &latent.prior.mean;
+                let (from, to) = (latent.posterior.mean, latent.prior.mean);
+                let z = std::array::from_fn(|n| from[n] + prior[n] - to[n]);
                 let after = model.evaluator.decode_net(i, &x, &z);
                 [
                     kept(&after[0], &before[0], window.request),
@@ -182,7 +186,7 @@ fn a_restored_network_has_the_delays_its_decoder_says_of_normal_causes() {
             let restore = vec![Restore { service: j, what: What::Network, nets }];
             let query = Query { restore, hypothesis: Hypothesis::Keep };
             let frames = &s.town.frames;
-            let world = model.answer(&frames[SEEN], &frames[NORMAL], &[query]).remove(0);
+            let world = worlds(&model, &frames[SEEN], &frames[NORMAL], &[query]).remove(0);
             assert_is(world.client[i], expected);
             assert_is(world.server[i], window.server.0.map(log_ms));
         }
@@ -203,7 +207,7 @@ fn restoring_the_callee_of_one_operation_reaches_the_others_through_the_pool() {
     }
     let restore = Restore { service: rpc(&model, &show).1, what: What::All, nets: Vec::new() };
     let query = Query { restore: vec![restore], hypothesis: Hypothesis::Keep };
-    let world = model.answer(&frame, &s.town.frames[NORMAL], &[query]).remove(0);
+    let world = worlds(&model, &frame, &s.town.frames[NORMAL], &[query]).remove(0);
     let seen = frame.rpc(&pay).unwrap().server;
     let world = world.server[rpc(&model, &pay).0];
     assert!(world.0.iter().zip(seen.0).any(|(w, s)| *w < 0.9 * s), "{world:?} is {seen:?}");

@@ -4,6 +4,7 @@ mod loss;
 mod networks;
 mod screen;
 mod slowness;
+mod spread;
 mod structure;
 mod town;
 mod training;

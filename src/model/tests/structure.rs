@@ -23,6 +23,10 @@ fn causes(net: &CausalNet, v: Variable) -> BTreeSet<Variable> {
     net.causes(v).into_iter().collect()
 }
 
+fn add(values: &mut [f32]) {
+    values.iter_mut().for_each(|v| *v += 0.37);
+}
+
 /// Changes one variable of a frame. Network metrics belong to services here: those of the callee.
 fn moved(seen: &Abducted, layout: &Layout, v: Variable) -> Abducted {
     let mut seen = seen.clone();
@@ -40,10 +44,10 @@ fn moved(seen: &Abducted, layout: &Layout, v: Variable) -> Abducted {
         Client(i) => shift(&[Kind::Client], i),
         Request(i) => shift(&[Kind::Request], i),
         Response(i) => shift(&[Kind::Response], i),
-        ServerMetric(j) => seen.tiers[j].server += 0.37,
-        ServerLatent(j) => seen.tiers[j].latent += 0.37,
-        NetMetric(i) => seen.tiers[layout.callee[i]].net += 0.37,
-        NetLatent(i) => seen.net[i].as_mut().unwrap().posterior.mean += 0.37,
+        ServerMetric(j) => add(&mut seen.tiers[j].server),
+        ServerLatent(j) => add(&mut seen.tiers[j].latent),
+        NetMetric(i) => add(&mut seen.tiers[layout.callee[i]].net),
+        NetLatent(i) => add(&mut seen.net[i].as_mut().unwrap().posterior.mean),
     }
     seen
 }
@@ -191,7 +195,7 @@ fn a_network_decoder_reads_the_network_of_both_ends_and_nothing_else() {
             ));
         assert!(causes(net, Request(i)).is_subset(&expected));
         let predict = |seen: &Abducted| {
-            let x = evaluator.net_inputs(i, &seen.tiers);
+            let x = evaluator.net_inputs(i, |j| seen.tiers[j]);
             let z = &seen.net[i].as_ref().unwrap().posterior.mean;
             evaluator.decode_net(i, &x, z).to_vec()
         };

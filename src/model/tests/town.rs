@@ -10,7 +10,7 @@ use crate::data::{
     EventTime, FeatureWindow, Frame, Interval, Percentiles, Role, RpcKey, RpcKind, RpcWindow,
     Scale, Scope, ServiceWindow, Signal,
 };
-use crate::graph::{CausalNet, RpcGraph};
+use crate::graph::{CausalNet, Latencies, Mechanism as _, Query, RpcGraph};
 use crate::model::{Config, Error, Lesson, Model, fit};
 
 use RpcKind::{ClientOnly, Messaging, Paired, ServerOnly};
@@ -69,6 +69,17 @@ impl Town {
         let frames = self.frames();
         fit(&Lesson { frames: &frames, met: &self.met, net: &self.net }, config, progress, cancel)
     }
+}
+
+/// All latencies in the world of each query.
+pub(super) fn worlds(
+    model: &Model,
+    seen: &Frame,
+    normal: &Frame,
+    queries: &[Query],
+) -> Vec<Latencies> {
+    let all: Vec<usize> = (0..model.net.rpcs.len()).collect();
+    model.abduct(seen, normal).answer(queries, &all)
 }
 
 /// A training too short to learn much.

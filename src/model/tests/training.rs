@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::town::{TROUBLE_MS, brief, chain, mixed, throttling};
+use super::town::{TROUBLE_MS, brief, chain, mixed, throttling, worlds};
 use crate::data::{Resource, RpcKey};
 use crate::graph::{Hypothesis, Mechanism as _, Query, Restore, What};
 use crate::model::{Config, Error};
@@ -74,7 +74,7 @@ fn frames_without_any_metric_still_train() {
     let town = chain(40, 36, |_, _, _| Vec::new());
     let model = town.fit(&brief(7)).unwrap();
     assert!(model.features.features.is_empty());
-    let situation = model.situation(&town.frames[3], &town.frames[0]);
+    let situation = model.abduct(&town.frames[3], &town.frames[0]).situation();
     assert_eq!(situation.resources, vec![[0.0; 4]; 3]);
     assert!(situation.slowness[model.net.service("db").unwrap()] > 5.0, "{situation:?}");
     let load_only = chain(40, 36, |_, _, noise| {
@@ -89,7 +89,7 @@ fn frames_in_which_everything_violates_or_nothing_does_still_train() {
         let mut town = chain(40, 37, throttling);
         town.met.fill(met);
         let model = town.fit(&brief(7)).unwrap();
-        let answer = model.answer(&town.frames[3], &town.frames[0], &[restore_db(&model)]);
+        let answer = worlds(&model, &town.frames[3], &town.frames[0], &[restore_db(&model)]);
         assert!(answer[0].client.iter().all(|p| p.0.iter().all(|v| v.is_finite())));
     }
 }
@@ -102,7 +102,7 @@ fn slow_delays_show_at_their_own_rpc() {
     let slow = town.frames[4].rpcs.iter_mut().find(|r| r.key == read).unwrap();
     slow.request.0 = slow.request.0.map(|ms| ms * 20.0);
     let model = town.fit(&brief(7)).unwrap();
-    let situation = model.situation(&town.frames[4], &town.frames[0]);
+    let situation = model.abduct(&town.frames[4], &town.frames[0]).situation();
     for (i, rpc) in model.net().rpcs.iter().enumerate() {
         let is_slow = situation.delays[i] > 5.0;
         assert_eq!(is_slow, rpc.key == read, "{}: {}", rpc.key, situation.delays[i]);
@@ -137,8 +137,7 @@ fn a_trained_model_undoes_a_fault_it_has_seen() {
     ];
     let entry = model.net().rpc(&RpcKey::new("user", "", "front", "get")).unwrap();
     let seen = f64::from(troubled.rpcs.iter().find(|r| r.key.is_entry()).unwrap().client.0[4]);
-    let ms: Vec<f64> = model
-        .answer(troubled, calm, &queries)
+    let ms: Vec<f64> = worlds(&model, troubled, calm, &queries)
         .iter()
         .map(|a| f64::from(a.client[entry].0[4]))
         .collect();
@@ -147,7 +146,7 @@ fn a_trained_model_undoes_a_fault_it_has_seen() {
     assert!(ms[1] < 0.5 * TROUBLE_MS, "its processor time alone: {ms:?}");
     assert!(ms[2] > 0.9 * seen, "its disk, which was fine: {ms:?}");
     assert!(ms[3] > 0.9 * seen, "its caller, which was fine: {ms:?}");
-    let situation = model.situation(troubled, calm);
+    let situation = model.abduct(troubled, calm).situation();
     assert!(situation.slowness[db] > 5.0 && situation.slowness[cart] < 5.0, "{situation:?}");
     assert!(situation.resources[db][Resource::Cpu.index()] > 5.0, "{situation:?}");
 }

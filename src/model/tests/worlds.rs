@@ -6,13 +6,13 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::networks::Shaken;
-use super::town::{Town, brief, mixed};
+use super::town::{Town, brief, mixed, worlds};
 use crate::data::{Frame, Percentiles, Resource};
-use crate::graph::{Hypothesis, Latencies, Mechanism as _, Query, Restore, What};
+use crate::graph::{Hypothesis, Latencies, Query, Restore, What};
 use crate::model::Model;
 
 /// A model that has learnt nothing but noise, and frames it may be asked about.
-static NOISY: LazyLock<(Town, Model)> = LazyLock::new(|| {
+pub(super) static NOISY: LazyLock<(Town, Model)> = LazyLock::new(|| {
     let s = Shaken::new(mixed(24, 41), 41);
     let mut model = s.town.fit(&brief(7)).unwrap();
     model.evaluator = s.evaluator();
@@ -37,7 +37,7 @@ fn any_restore(services: usize, rpcs: usize) -> impl Strategy<Value = Restore> {
 const SERVICES: usize = 8;
 const RPCS: usize = 12;
 
-fn any_query() -> impl Strategy<Value = Query> {
+pub(super) fn any_query() -> impl Strategy<Value = Query> {
     let restore = prop::collection::vec(any_restore(SERVICES, RPCS), 0..4);
     let hypothesis = prop::sample::select(vec![Hypothesis::Keep, Hypothesis::BackPressure]);
     (restore, hypothesis).prop_map(|(restore, hypothesis)| Query { restore, hypothesis })
@@ -82,15 +82,15 @@ fn a_question_is_answered_alike_alone_and_among_others() {
         .flat_map(|j| [query(j, What::All), query(j, What::Resource(Resource::Cpu))])
         .collect();
     let (seen, normal) = (&town.frames[3], &town.frames[1]);
-    let together = model.answer(seen, normal, &queries);
+    let together = worlds(model, seen, normal, &queries);
     for (query, answer) in queries.iter().zip(&together) {
-        let alone = model.answer(seen, normal, std::slice::from_ref(query));
+        let alone = worlds(model, seen, normal, std::slice::from_ref(query));
         for i in 0..RPCS {
             assert!(is_same(alone[0].client[i], answer.client[i]), "{query:?} {i}");
             assert!(is_same(alone[0].server[i], answer.server[i]), "{query:?} {i}");
         }
     }
-    assert!(model.answer(seen, normal, &[]).is_empty());
+    assert!(worlds(model, seen, normal, &[]).is_empty());
 }
 
 /// RPCs whose latency a service acts on: what it serves and invokes, and whoever waits for those.
@@ -121,7 +121,7 @@ proptest! {
     ) {
         let (town, model) = &*NOISY;
         let (frame, normal) = (&town.frames[t], &town.frames[1]);
-        for (query, world) in queries.iter().zip(model.answer(frame, normal, &queries)) {
+        for (query, world) in queries.iter().zip(worlds(model, frame, normal, &queries)) {
             for (i, both) in pairs(model, frame, &world) {
                 for (world, seen) in both {
                     prop_assert!(!is_slower(world, seen), "{query:?} {i}: {world:?} {seen:?}");
@@ -141,7 +141,7 @@ proptest! {
     ) {
         let (town, model) = &*NOISY;
         let (frame, normal) = (&town.frames[t], &town.frames[1]);
-        for (query, world) in queries.iter().zip(model.answer(frame, normal, &queries)) {
+        for (query, world) in queries.iter().zip(worlds(model, frame, normal, &queries)) {
             let services: Vec<usize> = query.restore.iter().map(|r| r.service).collect();
             let nets: Vec<usize> = query.restore.iter().flat_map(|r| r.nets.clone()).collect();
             let reached = reach(model, &services, &nets);
