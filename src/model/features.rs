@@ -1,8 +1,8 @@
 //! Frames -> metric inputs of the model, and how abnormal each metric is.
 //!
 //! A feature's level is taken in log space relative to the service's own normal. For judging
-//! abnormality it is also freed of what the load explains; the networks see it as it is, beside
-//! the load.
+//! abnormality it is also freed of what the load explains; the networks see it beside the load. Usage
+//! is freed of what work in flight explains throughout: that is an effect of latency, not a cause.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::basis::{Basis, COMPONENTS};
 use super::load::{LoadFit, input_of_load, load_log, loads, served};
+use super::pressure::{InFlight, Pressure};
 use super::scale::{RobustScaler, RobustScalerParams, ScaleError};
 use super::screen::{Cells, screen};
 use crate::data::{FeatureWindow, Frame, Resource, Scale, Scope, Signal};
@@ -46,7 +47,7 @@ pub struct Feature {
     /// Whether it tells of use or of shortage.
     pub signal: Signal,
     /// Whom it describes.
-    scope: Scope,
+    pub(super) scope: Scope,
     /// Whether it is a cause rather than an effect of latency.
     pub kept: bool,
     /// Whether it is ever abnormal.
@@ -73,6 +74,8 @@ struct Baseline {
     sigma: f64,
     /// What the load explains.
     load: LoadFit,
+    /// What work in flight explains; nothing for shortages, which no request causes by waiting.
+    pressure: Pressure,
 }
 
 /// Everything learnt about metrics.
@@ -87,6 +90,7 @@ pub struct FeatureModel {
     baselines: Vec<Vec<Option<Baseline>>>,
     /// Median requests served per interval, by service.
     requests: Vec<f64>,
+    in_flight: InFlight,
 }
 
 /// How abnormal one feature is.
@@ -135,21 +139,25 @@ impl FeatureModel {
     /// # Errors
     /// [`ScaleError::Empty`] when there is no frame.
     pub fn fit(frames: &[&Frame], met: &[bool], net: &CausalNet) -> Result<Self, ScaleError> {
-        let mut features = find_features(frames);
+        let features = find_features(frames);
         let levels = log_levels(frames, net, &features);
         let (requests, load) = loads(frames, net, met);
-        let baselines = fit_baselines(&levels, &load, met, &mut features);
+        let in_flight = InFlight::fit(frames, met, net);
+        let heat = in_flight.of_all(frames, net);
+        let mut baselines = fit_baselines(&levels, &load, met, &features);
+        fit_pressure(&mut baselines, &levels, &load, &heat, &features);
         let mut this = Self {
             scaler: RobustScalerParams
                 .fit(&Dataset::new(Array2::zeros((1, features.len())), Array1::zeros(1)))?,
             bases: Vec::new(),
             baselines,
             requests,
+            in_flight,
             features,
         };
-        let cells = this.cells(&levels, &load, frames, net, met);
+        let cells = this.cells(&levels, &load, &heat, net, met);
         screen(&mut this.features, &cells);
-        this.fit_scale_and_bases(&levels)?;
+        this.fit_scale_and_bases(&levels, &heat)?;
         Ok(this)
     }
 
@@ -158,7 +166,7 @@ impl FeatureModel {
         &self,
         levels: &Array3<f64>,
         load: &Array2<f64>,
-        frames: &[&Frame],
+        heat: &Array2<f64>,
         net: &CausalNet,
         met: &[bool],
     ) -> Cells {
@@ -166,16 +174,20 @@ impl FeatureModel {
         let scores = Array3::from_shape_fn((services, features, count), |(j, f, t)| {
             self.baselines[j][f]
                 .as_ref()
-                .map_or(f64::NAN, |b| b.score(levels[[j, f, t]], load[[j, t]]))
+                .map_or(f64::NAN, |b| b.score(levels[[j, f, t]], load[[j, t]], heat[[j, t]]))
         });
-        Cells::new(scores, frames, net, met)
+        Cells::new(scores, heat, net, met)
     }
 
-    fn fit_scale_and_bases(&mut self, levels: &Array3<f64>) -> Result<(), ScaleError> {
+    fn fit_scale_and_bases(
+        &mut self,
+        levels: &Array3<f64>,
+        heat: &Array2<f64>,
+    ) -> Result<(), ScaleError> {
         let (services, features, frames) = levels.dim();
         let used = Array2::from_shape_fn((services, features), |(j, f)| self.is_used(j, f));
         let deviation = |j: usize, f: usize, t: usize| match &self.baselines[j][f] {
-            Some(b) if used[[j, f]] => levels[[j, f, t]] - b.median,
+            Some(b) if used[[j, f]] => b.deviation(levels[[j, f, t]], heat[[j, t]]),
             _ => f64::NAN,
         };
         let rows = Array2::from_shape_fn((services * frames, features), |(row, f)| {
@@ -234,7 +246,7 @@ impl FeatureModel {
             net: Array2::zeros((services, NET_INPUTS)),
             load: Array1::zeros(services),
         };
-        let loads = self.loads_of(frame, net);
+        let (loads, in_flight) = (self.loads_of(frame, net), self.in_flight.of(frame, net));
         for j in 0..services {
             inputs.load[j] = input_of_load(loads[j]);
             for (r, resource) in Resource::ALL.iter().enumerate() {
@@ -242,7 +254,7 @@ impl FeatureModel {
                     .of_resource(*resource)
                     .map(|f| match &self.baselines[j][f] {
                         Some(b) if self.is_used(j, f) => {
-                            self.scaler.scale(f, levels[[j, f, 0]] - b.median)
+                            self.scaler.scale(f, b.deviation(levels[[j, f, 0]], in_flight[j]))
                         }
                         _ => 0.0,
                     })
@@ -273,13 +285,15 @@ impl FeatureModel {
         let now = log_levels(&[frame], net, &self.features);
         let then = log_levels(&[normal], net, &self.features);
         let (loads_now, loads_then) = (self.loads_of(frame, net), self.loads_of(normal, net));
+        let (heat_now, heat_then) = (self.in_flight.of(frame, net), self.in_flight.of(normal, net));
         (0..net.services.len())
             .map(|j| {
                 let score = |f: usize| {
                     let b = self.baselines[j][f].as_ref()?;
-                    let z = b.score(now[[j, f, 0]], loads_now[j])
-                        - b.score(then[[j, f, 0]], loads_then[j]);
-                    let deviation = now[[j, f, 0]] - then[[j, f, 0]];
+                    let (now, then) = (now[[j, f, 0]], then[[j, f, 0]]);
+                    let z = b.score(now, loads_now[j], heat_now[j])
+                        - b.score(then, loads_then[j], heat_then[j]);
+                    let deviation = b.deviation(now, heat_now[j]) - b.deviation(then, heat_then[j]);
                     let amplitude = self.scaler.scale(f, deviation);
                     z.is_finite().then_some(Score { feature: f, z, amplitude })
                 };
@@ -307,9 +321,16 @@ impl Inputs {
 }
 
 impl Baseline {
-    /// Deviation from normal once the load is accounted for, in robust standard deviations.
-    fn score(&self, log_level: f64, load: f64) -> f64 {
-        (log_level - self.load.at(load)) / self.sigma
+    /// Deviation of a log level from its median that work in flight does not explain.
+    fn deviation(&self, log_level: f64, in_flight: f64) -> f64 {
+        log_level - self.median - self.pressure.at(in_flight).0
+    }
+
+    /// Deviation from normal once load and work in flight are accounted for, in robust standard
+    /// deviations.
+    fn score(&self, log_level: f64, load: f64, in_flight: f64) -> f64 {
+        let (usual, deviation) = self.pressure.at(in_flight);
+        (log_level - self.load.at(load) - usual) / self.sigma.max(deviation)
     }
 }
 
@@ -347,7 +368,7 @@ fn fit_baselines(
     levels: &Array3<f64>,
     load: &Array2<f64>,
     met: &[bool],
-    features: &mut [Feature],
+    features: &[Feature],
 ) -> Vec<Vec<Option<Baseline>>> {
     let (services, _, frames) = levels.dim();
     let calm: Vec<usize> = (0..frames).filter(|t| met[*t]).collect();
@@ -361,7 +382,7 @@ fn fit_baselines(
         let load = LoadFit::fit(&pairs, middle);
         let rest: Vec<f64> = pairs.iter().map(|(l, v)| v - load.at(*l)).collect();
         let (_, sigma) = centre_and_spread(&rest)?;
-        Some(Baseline { median: middle, sigma, load })
+        Some(Baseline { median: middle, sigma, load, pressure: Pressure::default() })
     };
     let mut baselines: Vec<Vec<Option<Baseline>>> =
         (0..services).map(|j| (0..features.len()).map(|f| fit(j, f)).collect()).collect();
@@ -374,4 +395,32 @@ fn fit_baselines(
         }
     }
     baselines
+}
+
+/// Learns what of each usage metric work in flight explains: of every service, or of all where one has
+/// seen too little.
+fn fit_pressure(
+    baselines: &mut [Vec<Option<Baseline>>],
+    levels: &Array3<f64>,
+    load: &Array2<f64>,
+    heat: &Array2<f64>,
+    features: &[Feature],
+) {
+    let usage = features.iter().enumerate().filter(|(_, f)| f.signal == Signal::Usage);
+    for (f, _) in usage {
+        let pairs: Vec<Vec<(f64, f64)>> = (0..baselines.len())
+            .map(|j| {
+                let Some(b) = &baselines[j][f] else { return Vec::new() };
+                let rise = |t: usize| levels[[j, f, t]] - b.load.at(load[[j, t]]);
+                let all = (0..levels.dim().2).map(|t| (heat[[j, t]], rise(t)));
+                all.filter(|(_, v)| v.is_finite()).collect()
+            })
+            .collect();
+        let all = Pressure::fit(&pairs.concat(), None);
+        for (own, b) in pairs.iter().zip(baselines.iter_mut()) {
+            if let Some(b) = &mut b[f] {
+                b.pressure = Pressure::fit(own, Some(&all));
+            }
+        }
+    }
 }

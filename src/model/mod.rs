@@ -17,6 +17,7 @@ mod loss;
 mod metrics;
 mod network;
 mod predict;
+mod pressure;
 mod quality;
 mod scale;
 mod screen;

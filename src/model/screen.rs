@@ -9,10 +9,8 @@
 use ndarray::{Array2, Array3};
 
 use super::features::Feature;
-use super::load::per_service;
-use crate::data::{Frame, Resource};
+use crate::data::Resource;
 use crate::graph::CausalNet;
-use crate::stats::median;
 
 /// A metric this many robust deviations from normal counts as abnormal.
 const ABNORMAL: f64 = 5.0;
@@ -38,14 +36,14 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// Finds the troubled and the calm cells.
+    /// Finds the troubled and the calm cells. `heat`: ln of the work in flight relative to normal,
+    /// `[service, frame]`.
     pub(super) fn new(
         scores: Array3<f64>,
-        frames: &[&Frame],
+        heat: &Array2<f64>,
         net: &CausalNet,
         met: &[bool],
     ) -> Self {
-        let heat = heat(frames, net, met);
         let above = net.callers_of();
         let shape = heat.dim();
         let pressed = Array2::from_shape_fn(shape, |(j, t)| {
@@ -73,25 +71,6 @@ impl Cells {
         }
         (abnormal as f64 / all.max(1) as f64, all)
     }
-}
-
-/// ln of the time all requests of a service take together, relative to normal: `[service, frame]`.
-fn heat(frames: &[&Frame], net: &CausalNet, met: &[bool]) -> Array2<f64> {
-    let mut heat = Array2::zeros((net.services.len(), frames.len()));
-    for level in [0, 2] {
-        let busy: Vec<Vec<f64>> = frames
-            .iter()
-            .map(|f| per_service(f, net, |w| w.count as f64 * f64::from(w.server.0[level])))
-            .collect();
-        for j in 0..net.services.len() {
-            let calm = busy.iter().zip(met).filter(|(_, met)| **met).map(|(b, _)| b[j]);
-            let normal = median(calm).unwrap_or(0.0).max(1e-6);
-            for (t, b) in busy.iter().enumerate() {
-                heat[[j, t]] += 0.5 * (b[j].max(1e-6) / normal).ln();
-            }
-        }
-    }
-    heat
 }
 
 /// Marks the features that are causes.

@@ -1,0 +1,142 @@
+//! What of a usage metric work in flight explains.
+//!
+//! Whoever waits for a slow callee holds more requests, and with them more memory, more threads, more
+//! processor time: usage rises at every tier above a culprit, and at a culprit whatever its trouble is.
+//! How much a metric usually rises with the work in flight is learnt from all intervals, the troubled
+//! ones too: of everything that slows a service down, a shortage of this very resource is the smaller
+//! part.
+
+use ndarray::Array2;
+use serde::{Deserialize, Serialize};
+
+use super::load::per_service;
+use crate::data::Frame;
+use crate::graph::CausalNet;
+use crate::stats::{median, quantile};
+
+/// Edges of the bins of work in flight, ln relative to normal. The first bin is calm and explains nothing.
+const EDGES: [f64; 6] = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0];
+/// Values in a bin before they are believed, of one service and of all.
+const VALUES_MIN: (usize, usize) = (12, 24);
+
+/// One feature at one service, or at all of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pressure {
+    /// By bin: usual rise, and deviation around it.
+    bins: [Option<(f64, f64)>; EDGES.len()],
+}
+
+impl Pressure {
+    /// Fits one service's (work in flight, rise of the metric) pairs; `all` stands in where it has seen too
+    /// little.
+    pub(super) fn fit(pairs: &[(f64, f64)], all: Option<&Self>) -> Self {
+        let enough = if all.is_some() { VALUES_MIN.0 } else { VALUES_MIN.1 };
+        let mut bins = [None; EDGES.len()];
+        for (n, bin) in bins.iter_mut().enumerate() {
+            let values: Vec<f64> =
+                pairs.iter().filter(|(h, _)| bin_of(*h) == Some(n)).map(|(_, v)| *v).collect();
+            *bin = match usual(&values) {
+                Some(usual) if values.len() >= enough => Some(usual),
+                _ => all.and_then(|a| a.bins[n]),
+            };
+        }
+        Self { bins }
+    }
+
+    /// Usual rise at this much work in flight, and deviation around it.
+    pub(super) fn at(&self, in_flight: f64) -> (f64, f64) {
+        let Some(n) = bin_of(in_flight) else { return (0.0, 0.0) };
+        // Beyond what was seen, the nearest that was.
+        self.bins[..=n].iter().rev().flatten().next().copied().unwrap_or((0.0, 0.0))
+    }
+}
+
+/// Centre and deviation of what is usual, from the lower half alone: up to half of the values may be
+/// those of a real shortage, and those lie above. Distances are those of a normal distribution.
+fn usual(rises: &[f64]) -> Option<(f64, f64)> {
+    const TENTH: f64 = 1.2816;
+    const QUARTER: f64 = 0.6745;
+    let at = |q: f64| quantile(rises.iter().copied(), q);
+    let (tenth, quarter) = (at(0.1)?, at(0.25)?);
+    let sigma = (quarter - tenth) / (TENTH - QUARTER);
+    Some(((quarter + QUARTER * sigma).max(0.0), sigma))
+}
+
+fn bin_of(in_flight: f64) -> Option<usize> {
+    EDGES.iter().rposition(|edge| in_flight >= *edge)
+}
+
+/// What all requests of each service take together, at two levels of latency: `[service][level]`.
+fn busy(frame: &Frame, net: &CausalNet) -> Vec<[f64; 2]> {
+    let of =
+        |level: usize| per_service(frame, net, |w| w.count as f64 * f64::from(w.server.0[level]));
+    of(0).into_iter().zip(of(2)).map(|(middle, high)| [middle, high]).collect()
+}
+
+/// Work in flight of every service (requests times their time at the server: Little's law) while QoS is
+/// met.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct InFlight {
+    normal: Vec<[f64; 2]>,
+}
+
+impl InFlight {
+    /// Medians over frames that met QoS.
+    pub(super) fn fit(frames: &[&Frame], met: &[bool], net: &CausalNet) -> Self {
+        let calm = frames.iter().zip(met).filter(|(_, met)| **met);
+        let calm: Vec<Vec<[f64; 2]>> = calm.map(|(f, _)| busy(f, net)).collect();
+        let middle = |j: usize, k: usize| median(calm.iter().map(|b| b[j][k])).unwrap_or(0.0);
+        Self { normal: (0..net.services.len()).map(|j| [middle(j, 0), middle(j, 1)]).collect() }
+    }
+
+    /// ln relative to normal, by service.
+    pub(super) fn of(&self, frame: &Frame, net: &CausalNet) -> Vec<f64> {
+        let log = |(now, normal): ([f64; 2], &[f64; 2])| {
+            let part = |k: usize| (now[k].max(1e-6) / normal[k].max(1e-6)).ln();
+            (part(0) + part(1)) / 2.0
+        };
+        busy(frame, net).into_iter().zip(&self.normal).map(log).collect()
+    }
+
+    /// The same of many frames.
+    ///
+    /// # Shapes
+    /// `[service, frame]`
+    pub(super) fn of_all(&self, frames: &[&Frame], net: &CausalNet) -> Array2<f64> {
+        let by_frame: Vec<Vec<f64>> = frames.iter().map(|f| self.of(f, net)).collect();
+        Array2::from_shape_fn((self.normal.len(), frames.len()), |(j, t)| by_frame[t][j])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rises by a tenth of the work in flight, give or take 0.02; every third value by two more: a shortage.
+    fn pairs(count: usize) -> Vec<(f64, f64)> {
+        let noise = |n: usize| 0.01 * ((n * 7 % 5) as f64 - 2.0);
+        let shortage = |n: usize| if n.is_multiple_of(3) { 2.0 } else { 0.0 };
+        (0..count).map(|n| (2.5, 0.25 + noise(n) + shortage(n))).collect()
+    }
+
+    #[test]
+    fn what_is_usual_is_learnt_although_a_third_is_not() {
+        let (usual, deviation) = Pressure::fit(&pairs(60), None).at(2.5);
+        assert!((usual - 0.25).abs() < 0.02 && deviation < 0.05, "{usual} {deviation}");
+    }
+
+    #[test]
+    fn calm_explains_nothing_and_more_than_was_ever_seen_as_much_as_the_most() {
+        let fit = Pressure::fit(&pairs(60), None);
+        assert_eq!(fit.at(0.2), (0.0, 0.0));
+        assert_eq!(fit.at(9.0), fit.at(2.5));
+        assert_eq!(fit.at(1.2), (0.0, 0.0));
+    }
+
+    #[test]
+    fn who_has_seen_too_little_is_taken_to_be_like_the_others() {
+        let all = Pressure::fit(&pairs(60), None);
+        assert_eq!(Pressure::fit(&pairs(5), Some(&all)), all);
+        assert_eq!(Pressure::fit(&pairs(20), None).at(2.5), (0.0, 0.0));
+    }
+}
