@@ -1,8 +1,8 @@
 //! How abnormal each service is, before any counterfactual, and whose network it is.
 
 use super::inquiry::Inquiry;
-use crate::data::{Name, Resource};
-use crate::graph::{CausalNet, Situation};
+use crate::data::{Name, Resource, RpcKind};
+use crate::graph::{CausalNet, Deviations, Situation};
 use crate::stats::median;
 
 /// Share of a service's links that must be slow before the slowness is taken for its own.
@@ -39,22 +39,33 @@ impl Evidence {
         let delays: Vec<f64> = (0..net.rpcs.len()).map(|i| over(&|s| s.delays[i])).collect();
         let network = Resource::Network.index();
         let metrics: Vec<f64> =
-            (0..net.services.len()).map(|j| over(&|s| s.resources[j][network])).collect();
+            (0..net.services.len()).map(|j| over(&|s| s.own[j].z[network])).collect();
         let view = Network { net, delays: &delays, metrics: &metrics, gate };
         let links: Vec<Links> = (0..net.services.len()).map(|j| view.links_of(j)).collect();
         let (mut resources, mut amplitudes) = (Vec::new(), Vec::new());
         let mut has_network_metrics = Vec::new();
         for (j, links) in links.iter().enumerate() {
-            let mut z: [f64; 4] = std::array::from_fn(|r| over(&|s| s.resources[j][r]));
+            let of = |pick: &dyn Fn(&Situation) -> Deviations| Deviations {
+                z: std::array::from_fn(|r| over(&|s| pick(s).z[r])),
+                amplitude: std::array::from_fn(|r| over(&|s| pick(s).amplitude[r])),
+            };
+            let (mut own, hosts) = (of(&|s| s.own[j]), of(&|s| s.hosts[j]));
             // Delays between spans include waiting at both ends: they speak for the network only
             // where no metric of the service's own network does.
             let has_metrics = situations.iter().any(|s| s.has_network_metrics[j]);
             if !has_metrics {
-                z[network] = z[network].max(links.delay);
+                own.z[network] = own.z[network].max(links.delay);
             }
             has_network_metrics.push(has_metrics);
-            resources.push(z);
-            amplitudes.push(std::array::from_fn(|r| over(&|s| s.amplitudes[j][r])));
+            // Others share the host, and its metrics tell of them, too: they count where the
+            // service's own say nothing.
+            if own.z.iter().all(|z| *z <= gate) {
+                for r in Resource::ALL {
+                    own.add(r, hosts.z[r.index()], hosts.amplitude[r.index()]);
+                }
+            }
+            resources.push(own.z);
+            amplitudes.push(own.amplitude);
         }
         Self {
             features: (0..net.services.len()).map(|j| features(&situations, j)).collect(),
@@ -109,35 +120,58 @@ struct Network<'a> {
 }
 
 impl Network<'_> {
-    /// A link belongs to the service it leads to, unless metrics accuse the one it comes from. When
-    /// most links of a service are slow, those it uses as a caller too, the trouble is at its own end.
+    /// The links of service `j` whose slowness would be its own.
     fn links_of(&self, j: usize) -> Links {
-        let is_paired = |i: &usize| self.net.rpcs[*i].kind == crate::data::RpcKind::Paired;
-        let inward: Vec<usize> = self.net.served(j).filter(is_paired).collect();
-        let outward: Vec<usize> = self.net.invoked(j).filter(is_paired).collect();
-        let slow = |links: &[usize]| {
-            let count = links.iter().filter(|i| self.delays[**i] > self.gate).count();
-            count as f64 / links.len().max(1) as f64
-        };
-        let is_common = match outward.len() {
-            0 => false,
-            1 => slow(&outward) > 0.0 && slow(&inward) >= COMMON,
-            _ => slow(&outward) >= COMMON,
-        };
-        let nets: Vec<usize> = if is_common {
-            [inward, outward].concat()
-        } else {
-            let led_to = inward.into_iter().filter(|i| !self.is_callers(*i));
-            led_to.chain(outward.into_iter().filter(|i| self.is_callers(*i))).collect()
-        };
+        let nets: Vec<usize> = self.links(j).filter(|i| self.owner(*i) == j).collect();
         let delay = median(nets.iter().map(|i| self.delays[*i])).unwrap_or(0.0);
         Links { nets, delay }
     }
 
-    /// Whether link `i` is slow, and metrics say that it is so at its caller's end.
-    fn is_callers(&self, i: usize) -> bool {
+    /// RPCs over which service `j` speaks with others, and whose other end is known.
+    fn links(&self, j: usize) -> impl Iterator<Item = usize> {
+        let inward = self.net.served(j).filter(|i| self.kind(*i) == RpcKind::Paired);
+        let both = [RpcKind::Paired, RpcKind::ClientOnly];
+        inward.chain(self.net.invoked(j).filter(move |i| both.contains(&self.kind(*i))))
+    }
+
+    fn kind(&self, i: usize) -> RpcKind {
+        self.net.rpcs[i].kind
+    }
+
+    fn is_slow(&self, i: usize) -> bool {
+        self.delays[i] > self.gate
+    }
+
+    /// Whose link RPC `i` is: that of the service it leads to, unless the end it comes from has worse
+    /// network metrics, or is slow towards (nearly) everybody while the other end is not.
+    fn owner(&self, i: usize) -> usize {
         let rpc = &self.net.rpcs[i];
-        let caller = rpc.caller.map_or(0.0, |a| self.metrics[a]);
-        self.delays[i] > self.gate && caller > self.gate && caller > self.metrics[rpc.callee]
+        let Some(caller) = rpc.caller.filter(|_| self.is_slow(i)) else { return rpc.callee };
+        let (from, to) = (self.metrics[caller], self.metrics[rpc.callee]);
+        // Seen from the caller alone, a slow callee looks like a slow link.
+        let is_dark = rpc.kind == RpcKind::ClientOnly;
+        let has_witness = from > self.gate
+            || self.links(caller).any(|k| self.is_slow(k) && self.kind(k) == RpcKind::Paired);
+        if is_dark && !has_witness {
+            return rpc.callee;
+        }
+        let is_common = || {
+            // Of two that would explain it equally well, the one that explains more.
+            let ((share, slow), other) = (self.share(caller), self.share(rpc.callee));
+            share >= COMMON && (share, slow) > other
+        };
+        let is_callers = match (from > self.gate, to > self.gate) {
+            (false, false) => is_common(),
+            _ => from > to,
+        };
+        if is_callers { caller } else { rpc.callee }
+    }
+
+    /// Share of the links of service `j` that are slow, and their number.
+    fn share(&self, j: usize) -> (f64, usize) {
+        let dark = self.net.served(j).filter(|i| self.kind(*i) == RpcKind::ClientOnly);
+        let links: Vec<usize> = self.links(j).chain(dark).collect();
+        let slow = links.iter().filter(|i| self.is_slow(**i)).count();
+        (slow as f64 / links.len().max(1) as f64, slow)
     }
 }

@@ -6,8 +6,9 @@ use super::search::Search;
 use crate::data::Resource;
 use crate::graph::{Hypothesis, Query, Restore, What};
 
-/// Paging and disk stalls raise processor use, not the other way round.
-const CPU_DISCOUNT: f64 = 0.6;
+/// Paging and disk stalls raise processor use, paging is reading from disk, and none of it the other way
+/// round: what may be an effect counts less.
+const EFFECT: f64 = 0.6;
 /// A resource must explain this share of what the service's server side explains.
 const SHARE_MIN: f64 = 0.1;
 /// The same for a resource with weak evidence only.
@@ -16,6 +17,8 @@ const SHARE_MIN_WEAK: f64 = 0.5;
 const STRONG: f64 = 12.0;
 /// Robust z-score at which a metric of a service that is known to be a culprit is suspicious.
 const SUSPICIOUS: f64 = 3.0;
+/// A deviation this small, in units of what faults do, is no shortage to speak of.
+const SLIGHT: f64 = 0.5;
 /// The network must explain this share when nothing on the server side is abnormal.
 const NETWORK_SHARE: f64 = 0.5;
 
@@ -63,13 +66,23 @@ pub(super) fn resource_of(
     // Delays between spans include waiting for a starved process at either end, so where nothing
     // else speaks for the network, a shortage at the service explains them.
     let is_measured = evidence.has_network_metrics[j];
+    // Most of the time is lost between the spans, and what is short at the service is short by little.
+    let is_slight = accused.iter().all(|r| evidence.amplitudes[j][r.index()] < SLIGHT);
+    if is_slight && evidence.delays[j] > gate && network > whole {
+        return Some(Resource::Network);
+    }
     if is_measured && network > whole && network_z > gate && network_z > loudest(&accused, &z) {
         return Some(Resource::Network);
     }
     // Which of several it is, the size of the deviation tells: one shortage drags other metrics
     // along, paging reads from disk and stalls the processor, but none as far as its own.
     let amplitude = |r: &Resource| {
-        let discount = if *r == Resource::Cpu { CPU_DISCOUNT } else { 1.0 };
+        let is_effect = match r {
+            Resource::Cpu => true,
+            Resource::Disk => accused.contains(&Resource::Memory),
+            _ => false,
+        };
+        let discount = if is_effect { EFFECT } else { 1.0 };
         discount * evidence.amplitudes[j][r.index()]
     };
     let explained = whole.max(network);

@@ -9,10 +9,13 @@ use crate::graph::{Hypothesis, Query, Restore, What};
 
 /// Log units that an explanation without any metric evidence must be better by.
 const NO_EVIDENCE: f64 = 0.3;
+/// Log units that evidence is worth when it is e times as strong: between services whose counterfactuals
+/// differ by less than those are sure, the louder one is the likelier.
+const LOUDNESS_WEIGHT: f64 = 0.05;
 /// Weight of the mean latency against the tail when both are compared.
 const MEAN_WEIGHT: f64 = 0.1;
-/// With a metric for a witness, this much slowness by itself is enough.
-const SLOW_WITH_EVIDENCE: f64 = 2.0;
+/// z-score from which a service is slower than usual at all; enough with a metric for a witness.
+const SLOW_AT_ALL: f64 = 2.0;
 /// Share of the threshold's probability that is almost enough.
 const ALMOST: f64 = 0.32;
 /// Candidates for a joint cause, beside those with evidence: by latents, and by effect.
@@ -101,25 +104,38 @@ impl<'a> Search<'a> {
             (&kept, &almost),
             (&either, &almost),
         ] {
-            if let Some(j) = self.best(answers, good) {
+            if let Some(j) = self.best(answers, good, &|j| self.is_abnormal(j)) {
                 return (vec![j], answers[j].1);
             }
         }
-        (self.joint(keep), Hypothesis::Keep)
+        let joint = self.joint(keep);
+        if joint.is_empty() {
+            // Nobody is clearly slow by itself, but something must be wrong: whoever would have kept the
+            // target and is slower than usual at all.
+            let is_slowish = |j| self.slowness(j) >= SLOW_AT_ALL;
+            if let Some(j) = self.best(&kept, &suffices, &is_slowish) {
+                return (vec![j], Hypothesis::Keep);
+            }
+        }
+        (joint, Hypothesis::Keep)
     }
 
-    /// The best single service among the abnormal ones whose answer is good.
+    /// The best single service among the suspects whose answer is good.
     fn best(
         &self,
         answers: &[(Answer, Hypothesis)],
         good: &dyn Fn(&Answer) -> bool,
+        is_suspect: &dyn Fn(usize) -> bool,
     ) -> Option<usize> {
         let score = |j: usize| {
-            let penalty = if self.has_evidence(j) { 0.0 } else { NO_EVIDENCE };
+            let penalty = match self.has_evidence(j) {
+                false => NO_EVIDENCE,
+                true => -LOUDNESS_WEIGHT * (self.evidence.strongest(j) / self.gate).ln(),
+            };
             answers[j].0.log_ms + penalty + MEAN_WEIGHT * answers[j].0.mean
         };
         (0..answers.len())
-            .filter(|j| self.is_abnormal(*j) && good(&answers[*j].0))
+            .filter(|j| is_suspect(*j) && good(&answers[*j].0))
             .min_by(|a, b| score(*a).total_cmp(&score(*b)))
     }
 
@@ -130,8 +146,13 @@ impl<'a> Search<'a> {
     /// A service that is as fast as always, given its callees, and whose links are as fast as always,
     /// is no culprit, whatever its metrics say and whatever restoring it would do.
     fn is_abnormal(&self, j: usize) -> bool {
-        let slow = self.evidence.slowness[j].max(self.evidence.delays[j]);
-        slow >= self.gate || slow >= SLOW_WITH_EVIDENCE && self.has_evidence(j)
+        let slow = self.slowness(j);
+        slow >= self.gate || slow >= SLOW_AT_ALL && self.has_evidence(j)
+    }
+
+    /// z-score of what is slow about a service itself, be it the service or its links.
+    fn slowness(&self, j: usize) -> f64 {
+        self.evidence.slowness[j].max(self.evidence.delays[j])
     }
 
     /// Several services at once: restore every candidate, then take back whoever is not needed.

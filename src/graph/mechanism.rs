@@ -58,14 +58,32 @@ pub struct Latencies {
     pub server: Vec<Percentiles>,
 }
 
+/// How far the resources of a service are from normal, in the order of [`Resource::ALL`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Deviations {
+    /// Robust z-scores.
+    pub z: [f64; 4],
+    /// In units of what faults anywhere do to such a metric.
+    pub amplitude: [f64; 4],
+}
+
+impl Deviations {
+    /// Takes in what one metric of `resource` says: the loudest counts.
+    pub fn add(&mut self, resource: Resource, z: f64, amplitude: f64) {
+        let r = resource.index();
+        self.z[r] = self.z[r].max(z);
+        self.amplitude[r] = self.amplitude[r].max(amplitude);
+    }
+}
+
 /// How far one interval is from normal, before any counterfactual.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Situation {
-    /// Robust z-score of each resource of each service ([`Resource::ALL`] order), from metrics
-    /// that are causes rather than effects.
-    pub resources: Vec<[f64; 4]>,
-    /// The same deviations in units of what faults anywhere do to such a metric.
-    pub amplitudes: Vec<[f64; 4]>,
+    /// How far each resource of each service is from normal, by the service's own metrics, as far as
+    /// those are causes rather than effects.
+    pub own: Vec<Deviations>,
+    /// The same by metrics of the hosts it runs on, which it shares with others.
+    pub hosts: Vec<Deviations>,
     /// Robust z-score of every usable feature of each service.
     pub features: Vec<Vec<(Name, Resource, f64)>>,
     /// Whether any network metric exists for the service.
@@ -74,7 +92,8 @@ pub struct Situation {
     pub slowness: Vec<f64>,
     /// RMS distance of each service's latents from what its metrics predict, in prior deviations.
     pub latents: Vec<f64>,
-    /// Robust z-score of request + response delay of each RPC.
+    /// Robust z-score of request + response delay of each RPC. Where only the caller sends spans: of all
+    /// that the callee's normal self does not explain, because link and callee are told apart by nobody.
     pub delays: Vec<f64>,
 }
 

@@ -9,13 +9,13 @@ use super::infer::Evaluator;
 use super::layout::{LEVEL_COUNT, Layout};
 use super::network::Network;
 use super::predict::Model;
-use super::slowness::Calm;
+use super::slowness::{Calm, Slowest};
 use super::stack::HIDDEN;
 use crate::data::{EventTime, RpcKey, RpcKind, SavedModel};
 use crate::graph::{CausalNet, Quality, RpcGraph};
 
 /// Changes when old weights no longer mean the same.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Sizes every network is built from.
 const SIZES: [usize; 5] = [SERVER_INPUTS, NET_INPUTS, LATENTS, LEVEL_COUNT, HIDDEN];
 
@@ -30,6 +30,7 @@ struct Manifest {
     features: FeatureModel,
     layout: Layout,
     calm: Vec<Calm>,
+    slowest: Vec<Slowest>,
     quality: Quality,
 }
 
@@ -49,6 +50,7 @@ impl Model {
             features: self.features.clone(),
             layout: self.evaluator.layout.clone(),
             calm: self.calm.clone(),
+            slowest: self.slowest.clone(),
             quality: self.quality.clone(),
         };
         let manifest =
@@ -93,7 +95,8 @@ impl Model {
             (network.weight_edge.nrows(), nodes(layout.edges.len()), "edges"),
             (network.bias_net.nrows(), nodes(layout.paired.len()), "networks"),
             (layout.services, net.services.len(), "services"),
-            (manifest.calm.len(), net.services.len(), "calm scores"),
+            (manifest.calm.len(), net.rpcs.len(), "calm scores of RPCs"),
+            (manifest.slowest.len(), net.services.len(), "calm scores of services"),
             (layout.callee.len(), net.rpcs.len(), "layout entries"),
         ];
         for (has, needs, what) in wanted {
@@ -109,6 +112,7 @@ impl Model {
             features: manifest.features,
             evaluator: Evaluator::new(network, layout),
             calm: manifest.calm,
+            slowest: manifest.slowest,
             quality: manifest.quality,
         })
     }

@@ -39,6 +39,7 @@ pub fn fit(
         features,
         evaluator: Evaluator::new(Network::from(&gvae), layout),
         calm: Vec::new(),
+        slowest: Vec::new(),
         quality: Quality { r2: 0.0, r2_log: 0.0, r2_prior: 0.0, rmse_ms: 0.0, by_rpc: Vec::new() },
     };
     let calm = lesson.frames.iter().zip(lesson.met).filter(|(_, met)| **met).map(|(f, _)| *f);

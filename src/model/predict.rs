@@ -2,12 +2,12 @@
 
 use super::abduct::{Abducted, Latent};
 use super::features::{FeatureModel, Inputs};
-use super::infer::{Evaluator, Levels};
+use super::infer::Evaluator;
 use super::layout::delay_level;
-use super::slowness::{Calm, Excess};
+use super::slowness::{Calm, Excess, Slowest};
 use super::world::Scene;
-use crate::data::{EventTime, Frame, Resource};
-use crate::graph::{Case, CausalNet, Latencies, Mechanism, Quality, Query, Situation};
+use crate::data::{EventTime, Frame, Resource, RpcKind, Scope};
+use crate::graph::{Case, CausalNet, Deviations, Latencies, Mechanism, Quality, Query, Situation};
 
 /// A trained model.
 #[derive(Clone, Debug)]
@@ -24,8 +24,10 @@ pub struct Model {
     pub features: FeatureModel,
     /// Networks and layout.
     pub evaluator: Evaluator,
-    /// How slow each service is by itself while QoS is met.
+    /// How slow each RPC is by itself while QoS is met.
     pub calm: Vec<Calm>,
+    /// How slow the slowest RPC of each service is then.
+    pub slowest: Vec<Slowest>,
     /// Goodness of fit.
     pub quality: Quality,
 }
@@ -47,34 +49,57 @@ impl Model {
         (self.evaluator.abduct(observed, &inputs), inputs)
     }
 
-    /// How slow each service is by itself.
-    fn excess(&self, scene: &Scene<'_>) -> Vec<Option<Excess>> {
-        let by_rpc: Vec<Option<Levels>> = scene.excess();
-        let of = |served: &Vec<usize>| Excess::of(served.iter().filter_map(|i| by_rpc[*i]));
-        self.evaluator.served.iter().map(of).collect()
-    }
-
-    /// Learns what [`Model::excess`] is while QoS is met.
+    /// Learns how slow everything is by itself while QoS is met.
     pub(super) fn learn_calm(&mut self, calm: &[&Frame]) {
-        let mut by_service = vec![Vec::new(); self.net.services.len()];
+        let mut by_rpc = vec![Vec::new(); self.net.rpcs.len()];
+        let mut frames = Vec::with_capacity(calm.len());
         for frame in calm {
             let (seen, inputs) = self.look_at(frame);
-            let scene = Scene::new(&self.evaluator, seen, &inputs.at_normal());
-            for (list, excess) in by_service.iter_mut().zip(self.excess(&scene)) {
-                list.extend(excess);
+            let excess = Scene::new(&self.evaluator, seen, &inputs.at_normal()).excess();
+            let excess: Vec<Option<Excess>> =
+                excess.iter().map(|e| e.as_ref().map(Excess::from)).collect();
+            for (list, excess) in by_rpc.iter_mut().zip(&excess) {
+                list.extend(*excess);
+            }
+            frames.push(excess);
+        }
+        self.calm = by_rpc.iter().map(|list| Calm::fit(list)).collect();
+        let mut by_service = vec![Vec::new(); self.net.services.len()];
+        for excess in &frames {
+            let scores: Vec<Option<f64>> = self.rpc_slowness(excess);
+            for (list, served) in by_service.iter_mut().zip(&self.evaluator.served) {
+                list.extend(largest(served, &scores));
             }
         }
-        self.calm = by_service.iter().map(|list| Calm::fit(list)).collect();
+        self.slowest = by_service.iter().map(|list| Slowest::fit(list)).collect();
     }
 
-    fn delay_scores(&self, frame: &Frame, normal: &Frame) -> Vec<f64> {
+    /// How slow each RPC is by itself; `None` when it was not seen.
+    fn rpc_slowness(&self, excess: &[Option<Excess>]) -> Vec<Option<f64>> {
+        excess.iter().zip(&self.calm).map(|(e, calm)| e.map(|e| calm.score(e))).collect()
+    }
+
+    /// How slow each service is by itself, from the scores of its RPCs.
+    fn slowness(&self, rpcs: &[Option<f64>]) -> Vec<f64> {
+        let of = |(served, usual): (&Vec<usize>, &Slowest)| {
+            largest(served, rpcs).map_or(0.0, |z| usual.score(z))
+        };
+        self.evaluator.served.iter().zip(&self.slowest).map(of).collect()
+    }
+
+    /// How slow the link of each RPC is; where only its caller sends spans, link and callee together.
+    fn delay_scores(&self, frame: &Frame, normal: &Frame, slow: &[Option<f64>]) -> Vec<f64> {
         let score = |i: usize| -> Option<f64> {
             let key = &self.net.rpcs[i].key;
             let level = |f: &Frame| f.rpc(key).filter(|w| w.count > 0).map(delay_level);
             let sigma = f64::from(self.evaluator.layout.delay_sigma[i]);
             Some((level(frame)? - level(normal)?) / sigma)
         };
-        let of = |i: usize| if self.evaluator.has_net(i) { score(i).unwrap_or(0.0) } else { 0.0 };
+        let of = |i: usize| match self.net.rpcs[i].kind {
+            RpcKind::ClientOnly => slow[i].unwrap_or(0.0),
+            _ if self.evaluator.has_net(i) => score(i).unwrap_or(0.0),
+            _ => 0.0,
+        };
         (0..self.net.rpcs.len()).map(of).collect()
     }
 }
@@ -103,36 +128,35 @@ impl Case for Seen<'_> {
     fn situation(&self) -> Situation {
         let model = self.model;
         let scores = model.features.scores(self.frame, self.normal, &model.net);
-        let mut resources = Vec::new();
-        let mut features = Vec::new();
-        for row in &scores {
-            let (mut z, mut amplitude, mut named) = ([0.0f64; 4], [0.0f64; 4], Vec::new());
+        let mut own = vec![Deviations::default(); scores.len()];
+        let mut hosts = own.clone();
+        let mut features = vec![Vec::new(); scores.len()];
+        for (j, row) in scores.iter().enumerate() {
             for score in row {
                 let feature = &model.features.features[score.feature];
-                let r = feature.resource.index();
-                z[r] = z[r].max(score.z);
-                amplitude[r] = amplitude[r].max(score.amplitude);
-                named.push((feature.name.as_str().into(), feature.resource, score.z));
+                let whose = if feature.scope == Scope::Node { &mut hosts } else { &mut own };
+                whose[j].add(feature.resource, score.z, score.amplitude);
+                features[j].push((feature.name.as_str().into(), feature.resource, score.z));
             }
-            resources.push((z, amplitude));
-            features.push(named);
         }
-        let slowness = model
-            .excess(&self.scene)
-            .into_iter()
-            .zip(&model.calm)
-            .map(|(excess, calm)| excess.map_or(0.0, |e| calm.score(e)))
-            .collect();
+        let excess: Vec<Option<Excess>> =
+            self.scene.excess().iter().map(|e| e.as_ref().map(Excess::from)).collect();
+        let slow = model.rpc_slowness(&excess);
         Situation {
-            resources: resources.iter().map(|(z, _)| *z).collect(),
-            amplitudes: resources.iter().map(|(_, a)| *a).collect(),
+            own,
+            hosts,
             has_network_metrics: (0..model.net.services.len())
                 .map(|j| model.features.has(j, Resource::Network))
                 .collect(),
             features,
-            slowness,
+            slowness: model.slowness(&slow),
             latents: self.scene.seen.server.iter().map(Latent::shift).collect(),
-            delays: model.delay_scores(self.frame, self.normal),
+            delays: model.delay_scores(self.frame, self.normal, &slow),
         }
     }
+}
+
+/// The largest score among the RPCs `served`; `None` when none was seen.
+fn largest(served: &[usize], scores: &[Option<f64>]) -> Option<f64> {
+    served.iter().filter_map(|i| scores[*i]).reduce(f64::max)
 }

@@ -1,5 +1,9 @@
-//! Is a service slow by itself? Its latency against what its normal self would need with the same
-//! callees, judged by how much that varies while QoS is met.
+//! Is a service slow by itself? The latency of each RPC it serves against what its normal self would
+//! need with the same callees, judged by how much that varies while QoS is met.
+//!
+//! Each RPC is judged by its own past: one that is called rarely varies much, and would hide another
+//! that does not. The slowest then speaks for the service, judged by how slow the slowest of so many
+//! usually is.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,32 +14,34 @@ use crate::stats::centre_and_spread;
 /// Smallest deviation that is believed, in log units.
 const SIGMA_MIN: f64 = 0.03;
 
-/// Centre and deviation of the two views while QoS is met.
+/// Centre and deviation of the two views of one RPC while QoS is met.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calm {
     whole: (f64, f64),
     tail: (f64, f64),
 }
 
-/// How far all levels, and the tail alone, of the slowest RPC of a service are above normal.
+/// How far all levels of an RPC, and its tail alone, are above normal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Excess {
     whole: f64,
     tail: f64,
 }
 
-impl Excess {
-    /// The largest over the RPCs a service serves; `None` when none was seen.
-    pub fn of(served: impl Iterator<Item = Levels>) -> Option<Self> {
-        served
-            .map(|levels| {
-                let mean = |from: usize| {
-                    let part = &levels[from..];
-                    f64::from(part.iter().sum::<f32>()) / part.len() as f64
-                };
-                Self { whole: mean(0), tail: mean(LEVEL_COUNT - 3) }
-            })
-            .reduce(|a, b| Self { whole: a.whole.max(b.whole), tail: a.tail.max(b.tail) })
+/// Centre and deviation of the largest score among a service's RPCs while QoS is met.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slowest {
+    centre: f64,
+    sigma: f64,
+}
+
+impl From<&Levels> for Excess {
+    fn from(levels: &Levels) -> Self {
+        let mean = |from: usize| {
+            let part = &levels[from..];
+            f64::from(part.iter().sum::<f32>()) / part.len() as f64
+        };
+        Self { whole: mean(0), tail: mean(LEVEL_COUNT - 3) }
     }
 }
 
@@ -53,5 +59,19 @@ impl Calm {
     pub fn score(&self, excess: Excess) -> f64 {
         let z = |value: f64, (middle, sigma): (f64, f64)| (value - middle) / sigma;
         z(excess.whole, self.whole).max(z(excess.tail, self.tail))
+    }
+}
+
+impl Slowest {
+    /// Learns from the largest score in each calm frame.
+    pub fn fit(calm: &[f64]) -> Self {
+        let (centre, sigma) = centre_and_spread(calm).unwrap_or_default();
+        // The slowest of many varies less than each of them, which makes no trifle extraordinary.
+        Self { centre, sigma: sigma.max(1.0) }
+    }
+
+    /// Robust z-score of the largest score.
+    pub fn score(&self, largest: f64) -> f64 {
+        (largest - self.centre) / self.sigma
     }
 }

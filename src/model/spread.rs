@@ -111,8 +111,13 @@ impl<'a> Spread<'a> {
                     }
                 }
             }
-            for i in world.nets().filter(|i| e.has_net(*i)) {
-                self.client_due[i].push(n);
+            for i in world.nets() {
+                // Of a link that only its caller sees, latency is all that is known.
+                if e.has_net(i) {
+                    self.client_due[i].push(n);
+                } else {
+                    self.server_due[i].push(n);
+                }
             }
         }
     }
@@ -157,11 +162,15 @@ impl<'a> Spread<'a> {
             }
         }
         let callee = e.layout.callee[i];
+        let is_dark = e.layout.kind[i] == RpcKind::ClientOnly;
+        let is_freed =
+            |row: usize| is_dark && self.worlds[due[row - BEFORE]].nets().any(|k| k == i);
         let inputs: Vec<ServerInputs> = (0..rows)
             .map(|row| {
                 let tier = |j| match row {
                     0 => scene.seen.tiers[j],
                     1 => scene.seen.prior_tier(j),
+                    _ if j == callee && is_freed(row) => scene.normal[j],
                     _ => scene.tier(&self.worlds[due[row - BEFORE]], j),
                 };
                 let caller = e.layout.caller[i].map(tier);
@@ -170,7 +179,9 @@ impl<'a> Spread<'a> {
             })
             .collect();
         let observed = levels(&scene.seen.observed, Kind::Server, i);
-        let mut servers = self.settle(&due, &e.decode_server(i, &inputs), callee, &observed);
+        let mut servers = self.settle(&due, &e.decode_server(i, &inputs), &observed, |w| {
+            w.has_server(callee) || is_dark && w.nets().any(|k| k == i)
+        });
         servers.retain(|(_, server)| *server != observed);
         servers
     }
@@ -219,7 +230,9 @@ impl<'a> Spread<'a> {
             let [request, response] = scene.delays(i, world);
             e.client_inputs(i, &scene.tier(world, caller), &[request, response, *server])
         }));
-        let settled = self.settle(due, &e.decode_client(i, &inputs), caller, &self.seen[i].levels);
+        let settled = self.settle(due, &e.decode_client(i, &inputs), &self.seen[i].levels, |w| {
+            w.has_server(caller)
+        });
         settled.into_iter().map(|(_, client)| client).collect()
     }
 
@@ -232,14 +245,14 @@ impl<'a> Spread<'a> {
         std::iter::repeat_n(seen, BEFORE).chain(due.iter().map(of))
     }
 
-    /// What is made of predictions that service `j` has a part in: where it is not restored, what the
-    /// prediction of the observed world misses is kept.
+    /// What is made of predictions: in worlds in which their cause is not restored, what the prediction of
+    /// the observed world misses is kept.
     fn settle(
         &self,
         due: &[usize],
         predicted: &[Levels],
-        j: usize,
         observed: &Levels,
+        is_restored: impl Fn(&World<'_>) -> bool,
     ) -> Vec<(usize, Levels)> {
         let (before, predicted) = predicted.split_at(BEFORE);
         let of = |(n, new): (&usize, &Levels)| {
@@ -248,8 +261,7 @@ impl<'a> Spread<'a> {
                 Hypothesis::Keep => &before[0],
                 Hypothesis::BackPressure => &before[1],
             };
-            let is_restored = world.has_server(j);
-            let new = if is_restored { *new } else { keep_residual(new, before, observed) };
+            let new = if is_restored(world) { *new } else { keep_residual(new, before, observed) };
             (*n, no_worse(&new, observed))
         };
         due.iter().zip(predicted).map(of).collect()

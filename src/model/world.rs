@@ -17,7 +17,7 @@ pub(super) struct Scene<'a> {
     /// What was seen, with its latents.
     pub seen: Abducted,
     /// Tiers at their normal values: normal metrics, prior latents, the load as it is.
-    normal: Vec<Tier>,
+    pub normal: Vec<Tier>,
 }
 
 /// One hypothetical world.

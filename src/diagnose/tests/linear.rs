@@ -4,7 +4,8 @@
 use super::town::{base, net, percentiles};
 use crate::data::{Frame, Percentiles, Resource, RpcWindow};
 use crate::graph::{
-    Case, CausalNet, Hypothesis, Latencies, Mechanism, Quality, Query, Restore, Situation, What,
+    Case, CausalNet, Deviations, Hypothesis, Latencies, Mechanism, Quality, Query, Restore,
+    Situation, What,
 };
 
 /// Usual deviation of a metric, and of a service's own latency in milliseconds.
@@ -177,8 +178,14 @@ impl Case for Seen<'_> {
         let excess = |i: usize| town.own(frame, i) - town.own(normal, i);
         let lateness = |i: usize| delay(town.window(frame, i)) - delay(town.window(normal, i));
         Situation {
-            resources: rises.iter().map(|z| z.map(|rise| rise / SIGMA)).collect(),
-            amplitudes: rises.iter().map(|z| z.map(|rise| rise / 20.0)).collect(),
+            own: rises
+                .iter()
+                .map(|z| Deviations {
+                    z: z.map(|rise| rise / SIGMA),
+                    amplitude: z.map(|rise| rise / 20.0),
+                })
+                .collect(),
+            hosts: vec![Deviations::default(); rises.len()],
             features: rises.iter().map(features).collect(),
             has_network_metrics: vec![town.has_network_metrics; town.net.services.len()],
             slowness: most(&|i| excess(i) / SIGMA),

@@ -115,9 +115,13 @@ fn everything(
         let from = caller.map(|a| world.tiers[a]);
         let clients: Vec<Levels> = e.children(i).map(|k| client[k]).collect();
         let pool_ms = e.layout.pool_ms(i, |k| mean_ms(&client[k]));
-        let x = e.server_inputs(i, &world.tiers[callee], from.as_ref(), &clients, pool_ms);
+        // A link that only its caller sees is restored with all that lies behind it.
+        let is_freed = e.layout.kind[i] == RpcKind::ClientOnly
+            && query.restore.iter().any(|r| r.nets.contains(&i));
+        let tier = if is_freed { normal[callee] } else { world.tiers[callee] };
+        let x = e.server_inputs(i, &tier, from.as_ref(), &clients, pool_ms);
         let mut new = e.decode_server(i, &[x])[0];
-        if !world.server[callee] {
+        if !world.server[callee] && !is_freed {
             new = kept(&new, &e.predict_server(i, &seen.observed, &before), &server[i]);
         }
         server[i] = bounded(new, &server[i]);

@@ -75,7 +75,7 @@ fn frames_without_any_metric_still_train() {
     let model = town.fit(&brief(7)).unwrap();
     assert!(model.features.features.is_empty());
     let situation = model.abduct(&town.frames[3], &town.frames[0]).situation();
-    assert_eq!(situation.resources, vec![[0.0; 4]; 3]);
+    assert_eq!(situation.own, vec![crate::graph::Deviations::default(); 3]);
     assert!(situation.slowness[model.net.service("db").unwrap()] > 5.0, "{situation:?}");
     let load_only = chain(40, 36, |_, _, noise| {
         vec![super::town::feature("requests_in", crate::data::Role::Load, noise)]
@@ -148,5 +148,5 @@ fn a_trained_model_undoes_a_fault_it_has_seen() {
     assert!(ms[3] > 0.9 * seen, "its caller, which was fine: {ms:?}");
     let situation = model.abduct(troubled, calm).situation();
     assert!(situation.slowness[db] > 5.0 && situation.slowness[cart] < 5.0, "{situation:?}");
-    assert!(situation.resources[db][Resource::Cpu.index()] > 5.0, "{situation:?}");
+    assert!(situation.own[db].z[Resource::Cpu.index()] > 5.0, "{situation:?}");
 }
