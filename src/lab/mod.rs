@@ -1,6 +1,7 @@
 //! The proving ground: applications to diagnose, faults to find, scores.
 
 pub mod replay;
+pub mod rivals;
 pub mod sim;
 pub mod wire;
 
