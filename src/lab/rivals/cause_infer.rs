@@ -20,8 +20,9 @@ use super::series::Series;
 use super::usual::Usual;
 use crate::data::{Frame, Name, Resource};
 
-/// Largest condition: PC's cost is exponential in it.
-const CONDITION_MAX: usize = 3;
+/// Largest condition. PC's cost is exponential in it; and changes are rare, so that under larger ones
+/// too few are left to be seen, and most metrics lose their edges.
+const CONDITION_MAX: usize = 1;
 /// Significance of the tests.
 const ALPHA: f64 = 0.05;
 /// Intervals before the violation that a violation is compared with.
