@@ -26,8 +26,8 @@ pub struct Weather {
     pub second: f64,
     /// Chance that an interval begins an episode of harmless loudness.
     pub bystander: f64,
-    /// Intervals an episode lasts at most.
-    pub length: usize,
+    /// Intervals an episode lasts, at least and at most.
+    pub length: (usize, usize),
     /// Strength, weakest and strongest; drawn evenly in the logarithm.
     pub strength: (f64, f64),
     /// Load swings: amplitude of the slow wave and of the noise.
@@ -40,7 +40,7 @@ impl Default for Weather {
             episode: 0.22,
             second: 0.15,
             bystander: 0.2,
-            length: 2,
+            length: (1, 2),
             strength: (0.3, 3.0),
             swing: (0.25, 0.1),
         }
@@ -79,6 +79,11 @@ impl Schedule {
         }
     }
 
+    /// From the next interval on, episodes that begin are like this.
+    pub fn change(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+
     /// The next interval.
     pub fn next_minute(&mut self) -> Minute {
         for (_, left) in &mut self.faults {
@@ -88,7 +93,7 @@ impl Schedule {
         let w = self.weather;
         let is_calm = !self.faults.iter().any(|(f, _)| !f.kind.is_bystander());
         if is_calm && self.rng.random_bool(w.episode) {
-            let length = self.rng.random_range(1..=w.length);
+            let length = self.rng.random_range(w.length.0..=w.length.1);
             self.strike(false, length);
             let mut chance = w.second;
             while self.rng.random_bool(chance) {
@@ -97,7 +102,7 @@ impl Schedule {
             }
         }
         if self.rng.random_bool(w.bystander) {
-            let length = self.rng.random_range(1..=w.length);
+            let length = self.rng.random_range(w.length.0..=w.length.1);
             self.strike(true, length);
         }
         Minute { load: self.load(), faults: self.faults.iter().map(|(f, _)| *f).collect() }

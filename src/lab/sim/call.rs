@@ -39,9 +39,10 @@ impl Engine<'_> {
     fn spawn(&mut self, caller: u32, call: u32, nth: u32, cause: Cause) -> u32 {
         let frame = &self.state.frames[caller];
         let key = frame.key.child(u64::from(call) << 32 | u64::from(nth));
-        // A service without spans does not pass the trace on either.
         let service = self.program.ops[frame.op as usize].service;
-        let is_traced = frame.is_traced && self.program.services[service].instrumented;
+        let forwards =
+            self.program.services[service].instrumented || self.config.silent_services_forward;
+        let is_traced = frame.is_traced && forwards;
         let op = self.program.calls[call as usize].op;
         let frame = self.frame(key, op, cause, frame.request, is_traced);
         self.state.frames.insert(frame)

@@ -17,6 +17,9 @@ pub struct SimConfig {
     pub clock_skew_ms_max: f64,
     /// Share of the scrapes of a replica that are lost, 0 to 1.
     pub missing_metrics: f64,
+    /// Whether services that send no spans pass the trace on to those they call. If not, nothing
+    /// behind them is traced.
+    pub silent_services_forward: bool,
 }
 
 impl SimConfig {
@@ -33,6 +36,7 @@ impl Default for SimConfig {
             usage_metrics_only: false,
             clock_skew_ms_max: 0.0,
             missing_metrics: 0.0,
+            silent_services_forward: false,
         }
     }
 }

@@ -35,7 +35,8 @@ mod tests;
 mod tracer;
 
 pub use apps::{
-    chain, fanout, hotel_reservation, media_service, paper_apps, random_graph, social_network,
+    chain, fanout, hotel_reservation, media_service, named_app, paper_apps, random_graph,
+    social_network,
 };
 pub use config::SimConfig;
 pub use error::SpecError;

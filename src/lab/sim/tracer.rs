@@ -57,11 +57,11 @@ impl Engine<'_> {
 
     fn trace_sender(&mut self, slot: u32, sender: u32, half: Half, to_ns: u64) {
         let frame = self.state.frames[slot];
-        // Only set when the sender is instrumented.
-        if !frame.is_traced {
+        let sender = self.state.frames[sender];
+        let service = self.program.ops[sender.op as usize].service;
+        if !frame.is_traced || !self.program.services[service].instrumented {
             return;
         }
-        let sender = self.state.frames[sender];
         let op = &self.program.ops[frame.op as usize];
         let callee = &self.program.services[op.service];
         let peer = || Peer { name: callee.name.clone(), kind: PeerKind::Database };

@@ -46,11 +46,30 @@ fn every_kind_of_fault_strikes_sooner_or_later_and_some_intervals_are_calm() {
 
 #[test]
 fn no_fault_outlasts_an_episode() {
-    let weather = Weather { length: 2, ..Weather::default() };
+    let weather = Weather { length: (1, 2), ..Weather::default() };
     let all = minutes(&social_network(), weather, 7, 1000);
     for three in all.windows(3) {
         let lasts = |f: &&Fault| three[1].faults.contains(f) && three[2].faults.contains(f);
         assert!(!three[0].faults.iter().any(|f| lasts(&f)), "{three:?}");
+    }
+}
+
+#[test]
+fn episodes_last_as_long_as_the_weather_has_it() {
+    let spec = social_network();
+    let mut schedule = Schedule::new(&spec, Weather::default(), 11);
+    schedule.next_minute();
+    schedule.change(Weather { length: (5, 5), bystander: 0.0, ..Weather::default() });
+    let all: Vec<Minute> = (0..600).map(|_| schedule.next_minute()).collect();
+    // Two fault-free intervals before, so that what began under the old weather is over.
+    let starts = all.windows(3).enumerate().filter(|(_, w)| {
+        w[0].faults.is_empty() && w[1].faults.is_empty() && !w[2].faults.is_empty()
+    });
+    let starts: Vec<usize> = starts.map(|(n, _)| n + 2).filter(|n| n + 5 < all.len()).collect();
+    assert!(starts.len() > 10);
+    for start in starts {
+        assert!(all[start..start + 5].iter().all(|m| m.faults == all[start].faults));
+        assert_ne!(all[start + 5].faults, all[start].faults);
     }
 }
 

@@ -71,6 +71,33 @@ fn head_sampling_keeps_whole_traces_and_disturbs_nobody() {
 }
 
 #[test]
+fn what_is_behind_a_service_without_spans_is_traced_only_if_it_passes_the_trace_on() {
+    let mut app = social_network();
+    let silent = app.service("home-timeline-service").unwrap();
+    app.services[silent].instrumented = false;
+    let seen = |silent_services_forward| {
+        let config = SimConfig { silent_services_forward, ..SimConfig::default() };
+        let mut sim = Simulator::new(&app, config, 4, 1_700_000_000_000).unwrap();
+        sim.run(Duration::from_secs(10), 1.0, &[]).spans
+    };
+    let (cut, whole) = (seen(false), seen(true));
+    let of = |spans: &[Span], service: &str| {
+        spans.iter().filter(|s| &*s.service == service).cloned().collect::<Vec<_>>()
+    };
+    for spans in [&cut, &whole] {
+        assert!(of(spans, "home-timeline-service").is_empty());
+        let peers: BTreeSet<_> = spans.iter().filter_map(|s| Some(s.peer.clone()?.name)).collect();
+        assert!(peers.contains("home-timeline-service"), "its callers name it: {peers:?}");
+    }
+    // Posts are read on behalf of user timelines, too, which are traced in any case.
+    let behind = |spans: &[Span]| of(spans, "post-storage-service").len();
+    assert!(behind(&cut) > 0 && behind(&whole) > 2 * behind(&cut));
+    let ids: BTreeSet<u64> = whole.iter().map(|s| s.id).collect();
+    let lost = whole.iter().filter(|s| s.parent != 0 && !ids.contains(&s.parent));
+    assert!(lost.count() > 0, "whose caller sends no span of its own");
+}
+
+#[test]
 fn a_wrong_clock_moves_the_spans_of_its_host_and_nothing_else() {
     let right = spans(SimConfig::default());
     let wrong = spans(SimConfig { clock_skew_ms_max: 50.0, ..SimConfig::default() });
