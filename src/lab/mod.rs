@@ -1,5 +1,6 @@
 //! The proving ground: applications to diagnose, faults to find, scores.
 
+pub mod plot;
 pub mod replay;
 pub mod rivals;
 pub mod sim;
