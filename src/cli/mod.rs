@@ -1,11 +1,11 @@
 //! The command line.
 
-mod accuracy;
 mod args;
 mod demo;
 mod lab;
 mod progress;
 mod run;
+mod study;
 
 pub use args::{Cli, Command};
 pub use run::run;

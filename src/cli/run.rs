@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::accuracy::accuracy;
 use super::args::{Cli, Command, Lab};
 use super::demo::demo;
 use super::lab::replay;
+use super::study::study;
 use crate::app;
 use crate::config::{self, Config};
 use crate::demo::Options;
@@ -30,8 +30,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo { seed, intervals, keep } => {
             demo(Options { seed, intervals: intervals as usize }, keep)
         }
-        Command::Lab(Lab::Accuracy(args)) => accuracy(&args),
         Command::Lab(Lab::Replay { dir, seed, details }) => replay(&dir, seed, details),
+        Command::Lab(Lab::Study(what)) => study(&what),
     }
 }
 
@@ -69,7 +69,7 @@ fn check(file: &Path, print: bool) -> ExitCode {
 }
 
 /// Writes the answer of a command. Whoever closes the pipe has seen enough.
-fn answer(text: &str) -> ExitCode {
+pub(super) fn answer(text: &str) -> ExitCode {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(FAILURE, &error),
         _ => ExitCode::SUCCESS,

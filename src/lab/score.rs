@@ -1,5 +1,7 @@
 //! How often a diagnosis is right, and in which way it is wrong.
 
+use serde::{Deserialize, Serialize};
+
 use super::truth::Blame;
 use crate::data::Resource;
 
@@ -7,7 +9,7 @@ use crate::data::Resource;
 pub type Named = Vec<(usize, Option<Resource>)>;
 
 /// Counts over many violations.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// Violations.
     pub cases: usize,

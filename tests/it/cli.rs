@@ -75,6 +75,7 @@ fn exit_codes_tell_usage_from_failure() {
         (&["serve", "--config", "/nonexistent/sage.toml"][..], 64),
         (&["check", "/nonexistent/sage.toml"][..], 64),
         (&["lab", "replay", "/nonexistent"][..], 64),
+        (&["lab", "accuracy", "--app", "random:2"][..], 64),
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", err(&output));

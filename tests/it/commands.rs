@@ -35,9 +35,36 @@ fn accuracy_is_measured_and_printed() {
         ["lab", "accuracy", "--app", "chain", "--seed", "4", "--train", "150", "--test", "100"];
     let said = output_of(&args);
     let row: Vec<&str> = said.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!(row[0], "chain", "{said}");
-    let [cases, service]: [f64; 2] = [row[1], row[2]].map(|v| v.parse().unwrap());
+    assert_eq!(row[..2], ["chain", "Sage"], "{said}");
+    let [cases, service]: [f64; 2] = [row[2], row[3]].map(|v| v.parse().unwrap());
     assert!(cases >= 5.0 && service >= 0.8, "{said}");
+}
+
+/// The smallest form of a study: table, files, and going on where it was.
+#[test]
+fn a_quick_study_leaves_a_table_and_a_figure_and_is_not_done_twice() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().to_str().unwrap();
+    let args = ["lab", "training-size", "--quick", "--test", "20", "--out", dir];
+    let said = output_of(&args);
+    let read = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
+    let json: Value = serde_json::from_str(&read("training-size.json")).unwrap();
+    let rows = json["rows"].as_array().unwrap();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!((rows.len(), lines.len()), (2, 3), "{said}");
+    for (row, line) in rows.iter().zip(&lines[1..]) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(row["application"], words[0], "{said}");
+        assert_eq!(row["intervals"].to_string(), words[1], "{said}");
+    }
+    assert_eq!(read("training-size.csv").lines().count(), 3);
+    let svg = read("training-size.svg");
+    assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    // Times would differ if anything were computed again.
+    let again = sage().args(args).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&again.stdout), said);
+    let complained = String::from_utf8_lossy(&again.stderr);
+    assert!(complained.contains("2 parts were in"), "{complained}");
 }
 
 /// Spans, metrics and faults of a real application.

@@ -1,4 +1,5 @@
 mod blame;
+mod record;
 mod schedule;
 mod score;
 mod support;

@@ -1,0 +1,132 @@
+//! Fig. 12: accuracy, false negatives and false positives, application by application, of Sage and
+//! of the systems it is compared with.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::line::{Line, SCORES, Sage, between, sage};
+use super::options::{Options, Size};
+use super::report::Report;
+use super::surroundings::{Failure, Parts, Surroundings};
+use super::table::{Entry, Table};
+use super::told::told;
+use crate::lab::plot::{Axis, Bars, Figure, Marks, Panel};
+use crate::lab::sim::{AppSpec, SimConfig};
+use crate::lab::{Trial, contest, record};
+
+/// The applications of the paper's section 5.1.
+pub(super) const APPS: [&str; 5] =
+    ["chain", "fanout", "social-network", "media-service", "hotel-reservation"];
+
+/// How accuracy is measured.
+#[derive(Clone, Debug)]
+pub struct Accuracy {
+    /// What all studies may be told. 1000 intervals are trained on and 500 tested by default.
+    pub options: Options,
+    /// Without metrics of shortage.
+    pub usage_only: bool,
+    /// Whether the compared systems take part.
+    pub compare: bool,
+}
+
+/// What is kept of one application.
+#[derive(Serialize, Deserialize)]
+struct Part {
+    lines: Vec<Line>,
+    details: Vec<String>,
+}
+
+/// Measures it.
+///
+/// # Errors
+/// Unknown applications, failed trainings, files that cannot be written.
+pub fn accuracy(what: &Accuracy, at: &Surroundings<'_>) -> Result<Report, Failure> {
+    let apps = what.options.apps(&APPS)?;
+    let size = what.options.size(1000, 500);
+    let mut table = Table::new(&[]);
+    table.columns.extend(["application", "system"]);
+    table.columns.extend(SCORES);
+    table.columns.extend(["r2", "rmse_ms", "train_s", "diagnose_ms"]);
+    let (mut details, mut all) = (Vec::new(), Vec::new());
+    let parts = Parts::new("accuracy", apps.len(), at);
+    let params = |app: &str| {
+        let (usage_only, compare) = (what.usage_only, what.compare);
+        let seed = what.options.seed;
+        json!({ "app": app, "seed": seed, "size": size, "usage_only": usage_only, "compare": compare })
+    };
+    for spec in &apps {
+        let part: Part = parts.next(&spec.name, &params(&spec.name), |progress| {
+            one(spec, what, size, at, progress)
+        })?;
+        for line in &part.lines {
+            let mut row: Vec<Entry> = vec![spec.name.as_str().into(), line.system.as_str().into()];
+            row.extend(line.scores());
+            row.push(Entry::maybe(line.r2, 3));
+            row.push(Entry::maybe(line.rmse_ms, 1));
+            row.push(Entry::maybe(line.train_s, 1));
+            row.push(Entry::maybe(line.diagnose_ms, 1));
+            table.row(row);
+        }
+        details.extend(part.details);
+        all.push((spec.name.clone(), part.lines));
+    }
+    let options = params(&apps.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(","));
+    let figure = Some(figure(&all));
+    Ok(Report { name: "accuracy", options, table, figure, details })
+}
+
+fn one(
+    spec: &AppSpec,
+    what: &Accuracy,
+    size: Size,
+    at: &Surroundings<'_>,
+    progress: &dyn Fn(f64),
+) -> Result<Part, Failure> {
+    let seed = what.options.seed;
+    let mut trial = Trial::new(spec.clone(), size.train, size.test, seed);
+    trial.observe = SimConfig { usage_metrics_only: what.usage_only, ..trial.observe };
+    trial.labelled = what.compare;
+    let record = record(&trial, &between(progress, 0.0, 0.4))?;
+    let Sage { line, outcome, .. } = sage(&record, size, seed, at, &between(progress, 0.4, 0.8))?;
+    let mut lines = vec![line, Line::plain("no model", outcome.baseline, false)];
+    if what.compare {
+        let standings = contest(&record, seed, at.clock, &between(progress, 0.8, 1.0));
+        lines.extend(standings.into_iter().map(Line::from));
+    }
+    let details = outcome.cases.iter().filter_map(|case| told(&record.spec, case)).collect();
+    Ok(Part { lines, details })
+}
+
+/// Three panels, one below the other, as in the paper.
+fn figure(all: &[(String, Vec<Line>)]) -> Figure {
+    let groups: Vec<String> = all.iter().map(|(app, _)| app.clone()).collect();
+    let systems: Vec<String> = all
+        .first()
+        .map(|(_, lines)| lines.iter().map(|l| l.system.clone()).collect())
+        .unwrap_or_default();
+    let panel = |title: &str, pick: &dyn Fn(&Line) -> usize| {
+        let of = |system: &String| -> Vec<Option<f64>> {
+            let line = |lines: &Vec<Line>| -> Option<f64> {
+                let line = lines.iter().find(|l| l.system == *system)?;
+                line.accuracy().map(|_| 100.0 * line.score.share(pick(line)))
+            };
+            all.iter().map(|(_, lines)| line(lines)).collect()
+        };
+        let series = systems.iter().map(|s| (s.clone(), of(s))).collect();
+        Panel {
+            title: title.into(),
+            x: Axis::new(""),
+            y: Axis::new("%").from_to(0.0, 100.0),
+            marks: Marks::Bars(Bars { groups: groups.clone(), series }),
+        }
+    };
+    Figure {
+        title: "Root causes found (paper, Fig. 12)".into(),
+        across: 1,
+        panels: vec![
+            panel("First service named is to blame", &|l| l.score.service),
+            panel("False negatives: somebody to blame is not named", &|l| l.score.false_negative),
+            panel("False positives: somebody innocent is named", &|l| l.score.false_positive),
+        ],
+    }
+}
