@@ -26,12 +26,12 @@ pub fn contest(
     progress: &dyn Fn(f64),
 ) -> Vec<Standing> {
     let all = rivals::all(&record.past(seed));
-    let count = all.len();
-    let standing = |(n, rival): (usize, &Box<dyn Rival>)| {
-        progress(n as f64 / count as f64);
-        stand(record, &**rival, clock)
-    };
-    all.iter().enumerate().map(standing).collect()
+    let mut standings = Vec::new();
+    for rival in &all {
+        progress(standings.len() as f64 / all.len() as f64);
+        standings.push(stand(record, rival.as_ref(), clock));
+    }
+    standings
 }
 
 fn stand(record: &Record, rival: &dyn Rival, clock: &dyn Fn() -> f64) -> Standing {

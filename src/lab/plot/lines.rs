@@ -8,6 +8,8 @@ use super::ticks::{Ruler, label};
 
 /// How lines beyond the first few are dashed, so that not only colours tell them apart.
 const DASHES: [&str; 3] = ["none", "6 3", "2 3"];
+/// Most measured values that are all labelled.
+const TICKS_MAX: usize = 9;
 /// Closest two labels of the horizontal axis may be, pixels.
 const LABELS_APART: f64 = 24.0;
 
@@ -27,7 +29,7 @@ impl Lines {
             self.series.iter().flat_map(|(_, points)| points.iter().map(|p| p.0)).collect();
         let x = Ruler::new(x_axis, &values, (area.left, area.right));
         let mut last = f64::NEG_INFINITY;
-        for tick in x.ticks() {
+        for tick in ticks(&x, &values) {
             let at = x.at(tick);
             canvas.line((at, area.bottom), (at, area.bottom + 4.0), 0.8);
             if at - last >= LABELS_APART {
@@ -49,4 +51,12 @@ impl Lines {
             }
         }
     }
+}
+
+/// The values that were measured, when they are few; else round ones.
+fn ticks(x: &Ruler, values: &[f64]) -> Vec<f64> {
+    let mut distinct: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
+    distinct.sort_unstable_by(f64::total_cmp);
+    distinct.dedup();
+    if (1..=TICKS_MAX).contains(&distinct.len()) { distinct } else { x.ticks() }
 }

@@ -20,11 +20,12 @@ impl Ruler {
         let usable =
             || values.iter().copied().filter(|v| v.is_finite() && (!axis.is_log || *v > 0.0));
         let ends = (usable().fold(f64::INFINITY, f64::min), usable().fold(0.0, f64::max));
-        let (low, high) = axis.range.unwrap_or(match (axis.is_log, ends.0.is_finite()) {
+        let needed = match (axis.is_log, ends.0.is_finite()) {
             (true, true) => (ends.0 / 1.15, ends.1 * 1.15),
             (true, false) => (1.0, 10.0),
             (false, _) => (ends.0.min(0.0), if ends.1 > 0.0 { ends.1 * 1.05 } else { 1.0 }),
-        });
+        };
+        let (low, high) = axis.range.unwrap_or(needed);
         Self { low, high, pixels, is_log: axis.is_log }
     }
 

@@ -122,7 +122,7 @@ impl Table {
         for row in &self.rows {
             writer.write_record(row.iter().map(Entry::exact))?;
         }
-        let bytes = writer.into_inner().map_err(|e| e.into_error())?;
+        let bytes = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
