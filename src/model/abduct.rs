@@ -37,7 +37,7 @@ struct Residuals {
 
 impl Evaluator {
     /// Infers the latents of one frame: first what metrics and callees leave unexplained, then the
-    /// encoders on that.
+    /// encoders on that, then those of services moved to where they are most probable.
     pub fn abduct(&self, observed: Observed, inputs: &Inputs) -> Abducted {
         let mut tiers = self.tiers(inputs);
         let priors: Vec<Gaussian> =
@@ -47,7 +47,8 @@ impl Evaluator {
         }
         let rest = self.residuals(&observed, &tiers);
         let server = |(j, prior)| {
-            let posterior = self.encode_server(j, &tiers[j], &prior, &rest);
+            let mut posterior = self.encode_server(j, &tiers[j], &prior, &rest);
+            posterior.mean = self.most_probable(j, &observed, &tiers, &prior, posterior.mean);
             Latent { prior, posterior }
         };
         let server: Vec<Latent> = priors.into_iter().enumerate().map(server).collect();

@@ -34,7 +34,7 @@ impl Default for Config {
             seed: 7,
             alpha: 0.5,
             beta: 0.2,
-            steps: [400, 200],
+            steps: [800, 400],
         }
     }
 }

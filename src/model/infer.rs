@@ -221,12 +221,17 @@ impl Evaluator {
         (x, children)
     }
 
-    /// Log server latencies for a batch of inputs.
+    /// Log server latencies for a batch of inputs, no larger than ever seen.
     pub fn decode_server(&self, i: usize, batch: &[ServerInputs]) -> Vec<Levels> {
+        self.bounded(self.decode_server_free(i, batch))
+    }
+
+    /// The same without bound.
+    pub(super) fn decode_server_free(&self, i: usize, batch: &[ServerInputs]) -> Vec<Levels> {
         let own = self.network.own_server.row(i);
         let out = self.network.decoder_server.forward(i, batch.iter().map(|(x, _)| &x[..]));
         let add = |((_, waits), out): (&ServerInputs, &[f32])| {
-            std::array::from_fn(|q| log_add_exp(waits[q], own[q] + out[q]).min(self.layout.ceiling))
+            std::array::from_fn(|q| log_add_exp(waits[q], own[q] + out[q]))
         };
         batch.iter().zip(out.chunks_exact(LEVEL_COUNT)).map(add).collect()
     }
@@ -238,13 +243,23 @@ impl Evaluator {
         (concat(&[&excess, &caller.server, &[caller.load], &caller.latent]), all)
     }
 
-    /// Log client latencies for a batch of inputs.
+    /// Log client latencies for a batch of inputs, no larger than ever seen.
     pub fn decode_client(&self, i: usize, batch: &[ClientInputs]) -> Vec<Levels> {
+        self.bounded(self.decode_client_free(i, batch))
+    }
+
+    fn bounded(&self, mut all: Vec<Levels>) -> Vec<Levels> {
+        all.iter_mut().flatten().for_each(|level| *level = level.min(self.layout.ceiling));
+        all
+    }
+
+    /// The same without bound.
+    pub(super) fn decode_client_free(&self, i: usize, batch: &[ClientInputs]) -> Vec<Levels> {
         let c = self.client_at[i].unwrap_or(0);
         let own = self.network.own_client.row(c);
         let out = self.network.decoder_client.forward(c, batch.iter().map(|(x, _)| &x[..]));
         let add = |((_, parts), out): (&ClientInputs, &[f32])| {
-            std::array::from_fn(|q| log_add_exp(parts[q], own[q] + out[q]).min(self.layout.ceiling))
+            std::array::from_fn(|q| log_add_exp(parts[q], own[q] + out[q]))
         };
         batch.iter().zip(out.chunks_exact(LEVEL_COUNT)).map(add).collect()
     }

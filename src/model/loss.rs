@@ -13,7 +13,7 @@ use super::index::Index;
 /// violations, exactly where fit matters.
 pub(super) const SIGMA: f32 = 0.2;
 /// Beyond this many deviations the loss grows linearly (Huber).
-const HUBER: f32 = 3.0;
+pub(super) const HUBER: f32 = 3.0;
 /// Residuals the encoders see are clipped to this range.
 pub(super) const RESIDUAL: (f32, f32) = (-4.0, 6.0);
 

@@ -19,6 +19,7 @@ mod network;
 mod predict;
 mod pressure;
 mod quality;
+mod refine;
 mod scale;
 mod screen;
 mod slowness;
