@@ -6,8 +6,9 @@ use super::search::Search;
 use crate::data::Resource;
 use crate::graph::{Hypothesis, Query, Restore, What};
 
-/// Paging and disk stalls raise processor use, paging is reading from disk, and none of it the other way
-/// round: what may be an effect counts less.
+/// Resources of the server side, as [`Resource::ALL`] begins.
+const SERVER: [Resource; 3] = [Resource::Cpu, Resource::Memory, Resource::Disk];
+/// What another shortage may have dragged along counts less.
 const EFFECT: f64 = 0.6;
 /// A resource must explain this share of what the service's server side explains.
 const SHARE_MIN: f64 = 0.1;
@@ -32,34 +33,39 @@ pub(super) fn resource_of(
     hypothesis: Hypothesis,
     gate: f64,
 ) -> Option<Resource> {
-    let query = |what: What| {
-        let mut query = search.query(others, hypothesis);
-        let nets = match what {
-            What::Network | What::All => evidence.nets[j].clone(),
-            _ => Vec::new(),
-        };
-        query.restore.push(Restore { service: j, what, nets });
-        query
-    };
-    let server = [Resource::Cpu, Resource::Memory, Resource::Disk];
-    let mut queries: Vec<Query> = vec![search.query(others, hypothesis)];
-    queries.extend([What::Network, What::Server].map(query));
-    queries.extend(server.map(|r| query(What::Resource(r))));
-    let answers = inquiry.ask(&queries);
-    // How much latency goes away, beside what the other culprits account for.
-    let drop: Vec<f64> =
-        answers[1..].iter().map(|a| (answers[0].log_ms - a.log_ms).max(0.0)).collect();
-    let (network, whole) = (drop[0], drop[1]);
     let z = evidence.resources[j];
     let network_z = z[Resource::Network.index()];
     let above = |limit: f64| -> Vec<Resource> {
-        server.into_iter().filter(|r| z[r.index()] > limit).collect()
+        SERVER.into_iter().filter(|r| z[r.index()] > limit).collect()
     };
     // Weak evidence counts when there is no strong one, and only for what explains most.
     let (accused, share_min) = match above(gate) {
         strong if !strong.is_empty() => (strong, SHARE_MIN),
         _ => (above(SUSPICIOUS), SHARE_MIN_WEAK),
     };
+    let query = |whats: &[What]| {
+        let mut query = search.query(others, hypothesis);
+        for what in whats {
+            let nets = match what {
+                What::Network | What::All => evidence.nets[j].clone(),
+                _ => Vec::new(),
+            };
+            query.restore.push(Restore { service: j, what: *what, nets });
+        }
+        query
+    };
+    let mut queries: Vec<Query> = vec![search.query(others, hypothesis)];
+    queries.extend([What::Network, What::Server].map(|what| query(&[what])));
+    // What a shortage drags along goes away with it.
+    queries.extend(SERVER.map(|r| {
+        let along = dragged_by(r).iter().filter(|d| accused.contains(d));
+        query(&std::iter::once(&r).chain(along).map(|r| What::Resource(*r)).collect::<Vec<_>>())
+    }));
+    let answers = inquiry.ask(&queries);
+    // How much latency goes away, beside what the other culprits account for.
+    let drop: Vec<f64> =
+        answers[1..].iter().map(|a| (answers[0].log_ms - a.log_ms).max(0.0)).collect();
+    let (network, whole) = (drop[0], drop[1]);
     if accused.is_empty() {
         return (network_z > gate && network > NETWORK_SHARE * whole).then_some(Resource::Network);
     }
@@ -67,23 +73,21 @@ pub(super) fn resource_of(
     // else speaks for the network, a shortage at the service explains them.
     let is_measured = evidence.has_network_metrics[j];
     // Most of the time is lost between the spans, and what is short at the service is short by little.
-    let is_slight = accused.iter().all(|r| evidence.amplitudes[j][r.index()] < SLIGHT);
-    if is_slight && evidence.delays[j] > gate && network > whole {
+    let size = |r: Resource| evidence.amplitudes[j][r.index()];
+    let largest = accused.iter().map(|r| size(*r)).fold(0.0, f64::max);
+    if network > whole && evidence.delays[j] > gate && largest < SLIGHT {
         return Some(Resource::Network);
     }
-    if is_measured && network > whole && network_z > gate && network_z > loudest(&accused, &z) {
+    let is_louder = || network_z > loudest(&accused, &z) || size(Resource::Network) > largest;
+    if is_measured && network > whole && network_z > gate && is_louder() {
         return Some(Resource::Network);
     }
     // Which of several it is, the size of the deviation tells: one shortage drags other metrics
     // along, paging reads from disk and stalls the processor, but none as far as its own.
     let amplitude = |r: &Resource| {
-        let is_effect = match r {
-            Resource::Cpu => true,
-            Resource::Disk => accused.contains(&Resource::Memory),
-            _ => false,
-        };
-        let discount = if is_effect { EFFECT } else { 1.0 };
-        discount * evidence.amplitudes[j][r.index()]
+        let is_dragged = *r == Resource::Cpu || accused.iter().any(|a| dragged_by(*a).contains(r));
+        let discount = if is_dragged { EFFECT } else { 1.0 };
+        discount * size(*r)
     };
     let explained = whole.max(network);
     let effective = accused.iter().filter(|r| {
@@ -99,6 +103,16 @@ pub(super) fn resource_of(
     }
     let loudest = accused.into_iter().max_by(|a, b| z[a.index()].total_cmp(&z[b.index()]))?;
     (z[loudest.index()] > STRONG).then_some(loudest)
+}
+
+/// Paging and disk stalls raise processor use, paging is reading from disk, and none of it the other way
+/// round.
+fn dragged_by(resource: Resource) -> &'static [Resource] {
+    match resource {
+        Resource::Memory => &[Resource::Disk, Resource::Cpu],
+        Resource::Disk => &[Resource::Cpu],
+        Resource::Cpu | Resource::Network => &[],
+    }
 }
 
 fn loudest(resources: &[Resource], z: &[f64; 4]) -> f64 {

@@ -100,7 +100,11 @@ impl<'a> Scene<'a> {
             let place = from..from + COMPONENTS;
             tier.server[place.clone()].copy_from_slice(&normal.server[place]);
             let prior = self.evaluator.prior_server(j, tier);
-            tier.latent = moved(&tier.latent, &self.seen.server[j].prior, &prior);
+            // A service that is normal as a whole stays so.
+            if tier.latent != normal.latent {
+                let seen = &self.seen.server[j];
+                tier.latent = moved(&seen.posterior.mean, &seen.prior, &prior);
+            }
             restored.server = true;
         }
     }

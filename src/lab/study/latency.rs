@@ -102,7 +102,9 @@ fn ask(record: &Record, model: &Model, violation: &Violation) -> Option<Asked> {
     let net = model.net();
     let query = Query { restore: restored(record, net, violation)?, hypothesis: Hypothesis::Keep };
     let normal = normal(record, violation.frame);
-    let answer = model.answer(frame, &normal, std::slice::from_ref(&query)).pop()?;
+    let all: Vec<usize> = (0..net.rpcs.len()).collect();
+    let case = model.abduct(frame, &normal);
+    let answer = case.answer(std::slice::from_ref(&query), &all).pop()?;
     let mut servers = Vec::new();
     let mut would_be = Frame::clone(frame);
     for window in &mut would_be.rpcs {

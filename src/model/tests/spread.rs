@@ -45,8 +45,11 @@ fn act(model: &Model, seen: &Abducted, normal: &[Tier], query: &Query) -> Plain 
                     tier.server[n] = normal.server[n];
                 }
                 let prior = model.evaluator.prior_server(j, tier).mean;
-                for n in 0..prior.len() {
-                    tier.latent[n] += prior[n] - seen.server[j].prior.mean[n];
+                if tier.latent != normal.latent {
+                    let latent = &seen.server[j];
+                    tier.latent = std::array::from_fn(|n| {
+                        latent.posterior.mean[n] + prior[n] - latent.prior.mean[n]
+                    });
                 }
             }
         }
