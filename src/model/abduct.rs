@@ -36,9 +36,20 @@ struct Residuals {
 }
 
 impl Evaluator {
-    /// Infers the latents of one frame: first what metrics and callees leave unexplained, then the
-    /// encoders on that, then those of services moved to where they are most probable.
+    /// Infers the latents of one frame: as the encoders guess them, those of services then moved to
+    /// where they are most probable.
     pub fn abduct(&self, observed: Observed, inputs: &Inputs) -> Abducted {
+        let mut all = self.encode(observed, inputs);
+        for j in 0..all.server.len() {
+            let Latent { prior, posterior } = &all.server[j];
+            let z = self.most_probable(j, &all.observed, &all.tiers, prior, posterior.mean);
+            (all.server[j].posterior.mean, all.tiers[j].latent) = (z, z);
+        }
+        all
+    }
+
+    /// The encoders' guess: first what metrics and callees leave unexplained, then the encoders on that.
+    pub(super) fn encode(&self, observed: Observed, inputs: &Inputs) -> Abducted {
         let mut tiers = self.tiers(inputs);
         let priors: Vec<Gaussian> =
             tiers.iter().enumerate().map(|(j, tier)| self.prior_server(j, tier)).collect();
@@ -47,8 +58,7 @@ impl Evaluator {
         }
         let rest = self.residuals(&observed, &tiers);
         let server = |(j, prior)| {
-            let mut posterior = self.encode_server(j, &tiers[j], &prior, &rest);
-            posterior.mean = self.most_probable(j, &observed, &tiers, &prior, posterior.mean);
+            let posterior = self.encode_server(j, &tiers[j], &prior, &rest);
             Latent { prior, posterior }
         };
         let server: Vec<Latent> = priors.into_iter().enumerate().map(server).collect();

@@ -72,7 +72,7 @@ fn candidates(net: &CausalNet, without: impl Fn(&Variable) -> bool) -> Vec<Varia
 fn setup() -> (Shaken, Evaluator, Abducted) {
     let s = shaken();
     let evaluator = s.evaluator();
-    let seen = s.abduct(&evaluator, 0);
+    let seen = s.encode(&evaluator, 0);
     assert!(seen.observed.seen.iter().all(|seen| *seen), "everything occurs in the first frame");
     (s, evaluator, seen)
 }
