@@ -104,28 +104,18 @@ impl<'a> Search<'a> {
             (&kept, &almost),
             (&either, &almost),
         ] {
-            if let Some(j) = self.best(answers, good, &|j| self.is_abnormal(j)) {
+            if let Some(j) = self.best(answers, good) {
                 return (vec![j], answers[j].1);
             }
         }
-        let joint = self.joint(keep);
-        if joint.is_empty() {
-            // Nobody is clearly slow by itself, but something must be wrong: whoever would have kept the
-            // target and is slower than usual at all.
-            let is_slowish = |j| self.slowness(j) >= SLOW_AT_ALL;
-            if let Some(j) = self.best(&kept, &suffices, &is_slowish) {
-                return (vec![j], Hypothesis::Keep);
-            }
-        }
-        (joint, Hypothesis::Keep)
+        (self.joint(keep), Hypothesis::Keep)
     }
 
-    /// The best single service among the suspects whose answer is good.
+    /// The best single service among the abnormal ones whose answer is good.
     fn best(
         &self,
         answers: &[(Answer, Hypothesis)],
         good: &dyn Fn(&Answer) -> bool,
-        is_suspect: &dyn Fn(usize) -> bool,
     ) -> Option<usize> {
         let score = |j: usize| {
             let penalty = match self.has_evidence(j) {
@@ -135,7 +125,7 @@ impl<'a> Search<'a> {
             answers[j].0.log_ms + penalty + MEAN_WEIGHT * answers[j].0.mean
         };
         (0..answers.len())
-            .filter(|j| is_suspect(*j) && good(&answers[*j].0))
+            .filter(|j| self.is_abnormal(*j) && good(&answers[*j].0))
             .min_by(|a, b| score(*a).total_cmp(&score(*b)))
     }
 
