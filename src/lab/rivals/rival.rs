@@ -15,6 +15,9 @@ use crate::data::{EventTime, Frame, QosTarget, Resource};
 /// Root causes, most suspected first; no resource: not a resource, or no opinion.
 pub type Accused = Vec<(String, Option<Resource>)>;
 
+/// Whom the labels of an interval name.
+pub(super) type Labels<'a> = &'a [(String, Option<Resource>)];
+
 /// What a compared system may learn from.
 #[derive(Clone, Copy, Debug)]
 pub struct Past<'a> {
@@ -41,7 +44,7 @@ impl<'a> Past<'a> {
 
     /// Frames of which is known who was to blame: nobody while QoS was met, and whom the labels
     /// name otherwise. A violation without a label is left out.
-    pub(super) fn labelled(&self) -> Vec<(&'a Frame, &'a [(String, Option<Resource>)])> {
+    pub(super) fn labelled(&self) -> Vec<(&'a Frame, Labels<'a>)> {
         let of = |(frame, met): (&'a Arc<Frame>, &bool)| {
             let to_blame = self.labels.get(&frame.interval.start).map(Vec::as_slice);
             let known = if *met { Some(&[][..]) } else { to_blame };

@@ -89,7 +89,7 @@ impl Independence for Binary {
 pub(in crate::lab::rivals) fn chi_squared_tail(x: f64, freedom: usize) -> f64 {
     let half = x.max(0.0) / 2.0;
     // Q(k + 2) = Q(k) + (x/2)^(k/2) e^(-x/2) / Gamma(k/2 + 1)
-    let (mut tail, mut term, mut k) = if freedom % 2 == 0 {
+    let (mut tail, mut term, mut k) = if freedom.is_multiple_of(2) {
         ((-half).exp(), half * (-half).exp(), 2)
     } else {
         let root = (2.0 * half).sqrt();

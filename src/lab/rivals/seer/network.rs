@@ -66,7 +66,7 @@ impl Network {
         let x = convolve(&self.second, convolve(&self.first, x));
         // [batch, PAST, HIDDEN, tiers] -> [batch, tiers, PAST, HIDDEN]
         let x = x.reshape([batch, PAST, HIDDEN, tiers]).swap_dims(2, 3).swap_dims(1, 2);
-        let last = self.remember(x.reshape([batch * tiers, PAST, HIDDEN]));
+        let last = self.remember(&x.reshape([batch * tiers, PAST, HIDDEN]));
         let scores = last.matmul(self.score.val()).reshape([batch, tiers]);
         log_softmax(scores + self.tier.val(), 1)
     }
@@ -75,7 +75,7 @@ impl Network {
     ///
     /// # Shapes
     /// `[rows, PAST, HIDDEN]` -> `[rows, HIDDEN]`
-    fn remember(&self, x: Tensor<3>) -> Tensor<2> {
+    fn remember(&self, x: &Tensor<3>) -> Tensor<2> {
         let [rows, past, _] = x.dims();
         let zeros = Tensor::<2>::zeros([rows, HIDDEN], &x.device());
         let (mut output, mut cell) = (zeros.clone(), zeros);

@@ -31,8 +31,7 @@ fn whoever_was_seen_to_use_more_than_one_core_has_two() {
     let target = QosTarget { service: "front".into(), quantile: 0.99, target_ms: 35.0 };
     let (past, labels) = (frames(&[state], 1), std::collections::BTreeMap::new());
     let past = Past { frames: &past, met: &[true], labels: &labels, target: &target, seed: 1 };
-    let mut now = State::default();
-    now.busy = [0.6, 0.0, 0.0, 0.4];
+    let now = State { busy: [0.6, 0.0, 0.0, 0.4], ..State::default() };
     let accused = Autoscale::strict(&past).accuse(&frames(&[now], 2));
     assert_eq!(accused, [("side".to_string(), Some(Resource::Cpu))]);
 }

@@ -117,7 +117,7 @@ fn of_two_causes_that_say_the_same_one_stays_when_edges_fall_one_by_one() {
 fn g_squared_is_twice_the_count_times_the_mutual_information() {
     // 30 rows more than a word of bits, so that the last word is not full.
     let x: Vec<bool> = (0..94).map(|i| i < 40).collect();
-    let y: Vec<bool> = (0..94).map(|i| i < 30 || i >= 80).collect();
+    let y: Vec<bool> = (0..94).map(|i| !(30..80).contains(&i)).collect();
     let counts = [[30.0, 10.0], [14.0, 40.0]];
     let expected: f64 = (0..4)
         .map(|i| {
