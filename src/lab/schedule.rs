@@ -1,7 +1,8 @@
 //! What happens to a simulated application: load swings, and faults that come and go.
 //!
 //! In: an application and a seed. Out: one [`Minute`] per interval. Faults of every kind, weak and
-//! strong, single and multiple, strike services at random; loud but harmless ones mix in.
+//! strong, single and multiple, strike services at random, and now and then everybody
+//! on a host; loud but harmless ones mix in.
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -24,6 +25,8 @@ pub struct Weather {
     pub episode: f64,
     /// Chance that an episode has a second fault, and a third.
     pub second: f64,
+    /// Chance that the first fault of an episode is a noisy neighbour on some host.
+    pub neighbours: f64,
     /// Chance that an interval begins an episode of harmless loudness.
     pub bystander: f64,
     /// Intervals an episode lasts, at least and at most.
@@ -39,6 +42,7 @@ impl Default for Weather {
         Self {
             episode: 0.22,
             second: 0.15,
+            neighbours: 0.08,
             bystander: 0.2,
             length: (1, 2),
             strength: (0.3, 3.0),
@@ -47,10 +51,17 @@ impl Default for Weather {
     }
 }
 
+/// Keeps the numbers of neighbours apart from all others.
+const NEIGHBOURS: u64 = 0x6e65_6967_6862_6f72;
+
 /// Draws the schedule.
 #[derive(Debug)]
 pub struct Schedule {
     rng: SmallRng,
+    /// Draws noisy neighbours, so that everything else is the same with and without them.
+    neighbour_rng: SmallRng,
+    /// Of every replica, by service.
+    hosts: Vec<Vec<usize>>,
     weather: Weather,
     /// Services and how often a request reaches them, relative.
     traffic: Vec<f64>,
@@ -71,6 +82,8 @@ impl Schedule {
         };
         Self {
             rng: SmallRng::seed_from_u64(seed),
+            neighbour_rng: SmallRng::seed_from_u64(seed ^ NEIGHBOURS),
+            hosts: spec.hosts(),
             weather,
             traffic,
             callers: spec.services.iter().map(calls).collect(),
@@ -94,16 +107,23 @@ impl Schedule {
         let is_calm = !self.faults.iter().any(|(f, _)| !f.kind.is_bystander());
         if is_calm && self.rng.random_bool(w.episode) {
             let length = self.rng.random_range(w.length.0..=w.length.1);
-            self.strike(false, length);
+            let fault = self.draw(false);
+            if self.neighbour_rng.random_bool(w.neighbours) {
+                self.crowd(fault.strength, length);
+            } else {
+                self.strike(fault, length);
+            }
             let mut chance = w.second;
             while self.rng.random_bool(chance) {
-                self.strike(false, length);
+                let fault = self.draw(false);
+                self.strike(fault, length);
                 chance /= 3.0;
             }
         }
         if self.rng.random_bool(w.bystander) {
             let length = self.rng.random_range(w.length.0..=w.length.1);
-            self.strike(true, length);
+            let fault = self.draw(true);
+            self.strike(fault, length);
         }
         Minute { load: self.load(), faults: self.faults.iter().map(|(f, _)| *f).collect() }
     }
@@ -115,14 +135,31 @@ impl Schedule {
         1.0 + wave * self.phase.sin() + noise * self.rng.random_range(-1.0..1.0)
     }
 
-    fn strike(&mut self, is_bystander: bool, length: usize) {
+    fn draw(&mut self, is_bystander: bool) -> Fault {
         let (low, high) = self.weather.strength;
         let strength = low * (high / low).powf(self.rng.random_range(0.0..1.0));
         let service = self.service();
         let kind = self.kind(service, is_bystander);
+        Fault { service, kind, strength, replica: None }
+    }
+
+    fn strike(&mut self, fault: Fault, length: usize) {
         // The same kind on the same service twice would only be a stronger one.
-        if self.faults.iter().all(|(f, _)| f.service != service || f.kind != kind) {
-            self.faults.push((Fault { service, kind, strength, replica: None }, length));
+        if self.faults.iter().all(|(f, _)| f.service != fault.service || f.kind != fault.kind) {
+            self.faults.push((fault, length));
+        }
+    }
+
+    /// A neighbour harms every replica of a random host: one fault for each, so that each can be
+    /// undone. Only a service of which several replicas share the host has more than one.
+    fn crowd(&mut self, strength: f64, length: usize) {
+        let count = self.hosts.iter().flatten().max().map_or(1, |last| last + 1);
+        let crowded = self.neighbour_rng.random_range(0..count);
+        for (service, hosts) in self.hosts.iter().enumerate() {
+            let kind = FaultKind::NoisyNeighbour;
+            let here = (0..hosts.len()).filter(|r| hosts[*r] == crowded);
+            let fault = |replica| Fault { service, kind, strength, replica: Some(replica) };
+            self.faults.extend(here.map(|replica| (fault(replica), length)));
         }
     }
 
@@ -145,6 +182,7 @@ impl Schedule {
     fn kind(&mut self, service: usize, is_bystander: bool) -> FaultKind {
         let fits = |kind: &FaultKind| {
             kind.is_bystander() == is_bystander
+                && *kind != FaultKind::NoisyNeighbour
                 && (*kind != FaultKind::FewConnections || self.callers[service])
         };
         let kinds: Vec<FaultKind> = FaultKind::ALL.into_iter().filter(fits).collect();

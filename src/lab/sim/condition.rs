@@ -31,6 +31,8 @@ pub(super) struct Egress {
 pub(super) struct Condition {
     /// Factor on the time of computations, because somebody else has the core in between.
     pub(super) hog_stretch: f64,
+    /// The same, because another job on the host has it.
+    pub(super) neighbour_stretch: f64,
     /// The same, because the kernel looks for free memory in between.
     pub(super) reclaim_stretch: f64,
     /// Factor on the time of the block device.
@@ -53,6 +55,7 @@ impl Condition {
     pub(super) fn of(service: &Service, strengths: &Strengths) -> Self {
         let mut condition = Self {
             hog_stretch: 1.0,
+            neighbour_stretch: 1.0,
             reclaim_stretch: 1.0,
             disk_stretch: 1.0,
             paging: Stall::default(),
@@ -92,6 +95,8 @@ impl Condition {
                     loss: (0.012 * strength).min(0.1),
                 };
             }
+            // The scheduler is fair: at strength 1 every thread shares its core with one of the job's.
+            FaultKind::NoisyNeighbour => self.neighbour_stretch = 1.0 + strength,
             FaultKind::LockContention => self.lock_ns = lock_ns(service, strength),
             FaultKind::FewThreads => {
                 self.threads = few(service.nominal.threads, strength).min(service.threads);

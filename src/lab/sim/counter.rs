@@ -105,6 +105,11 @@ impl Counter {
 pub(super) struct Counters([f64; Counter::ALL.len()]);
 
 impl Counters {
+    /// What housekeeping alone makes each grow per second.
+    pub(super) fn background(kind: Kind) -> Self {
+        Self(Counter::ALL.map(|counter| counter.background(kind)))
+    }
+
     /// Adds what grows at `rates` per second.
     pub(super) fn add(&mut self, rates: &Self, seconds: f64) {
         for (sum, rate) in self.0.iter_mut().zip(rates.0) {

@@ -14,6 +14,9 @@ use super::program::Service;
 pub(super) struct Disturbance {
     /// Growth of counters, per second.
     pub(super) rates: Counters,
+    /// Part of the waiting for processors that is due to other jobs on the host: no quota is spent
+    /// on it. Seconds per second.
+    pub(super) crowding: f64,
     /// How much of the memory between working set and limit is taken, 0 to 1.
     pub(super) memory_fill: f64,
     /// Factor on the round trip of probes.
@@ -23,13 +26,15 @@ pub(super) struct Disturbance {
 impl Disturbance {
     /// Of a replica that faults strike this badly.
     pub(super) fn of(service: &Service, strengths: &Strengths) -> Self {
-        let mut all = Self { rates: Counters::default(), memory_fill: 0.0, rtt_factor: 1.0 };
+        let mut all =
+            Self { rates: Counters::default(), crowding: 0.0, memory_fill: 0.0, rtt_factor: 1.0 };
         for (kind, strength) in strengths.iter() {
             match kind {
                 FaultKind::Cpu => all.hog_cpu(service, strength),
                 FaultKind::Memory => all.hog_memory(strength),
                 FaultKind::Disk => all.hog_disk(strength),
                 FaultKind::Network => all.rates[Counter::SendDrops] += 0.4 * strength,
+                FaultKind::NoisyNeighbour => all.crowd(service, strength),
                 FaultKind::LoudCpu => all.use_cpu(service, strength),
                 FaultKind::LoudMemory => all.use_memory(strength),
                 FaultKind::LoudDisk => all.use_disk(strength),
@@ -44,6 +49,12 @@ impl Disturbance {
         self.rates[Counter::CpuUsage] += service.cores as f64 * (0.1 + 0.15 * strength);
         self.rates[Counter::CfsThrottled] += CFS_PERIODS * 0.6 * saturating(0.7 * strength);
         self.rates[Counter::CpuWaiting] += 0.3 * saturating(0.7 * strength);
+    }
+
+    /// What replicas do without being asked waits as well.
+    fn crowd(&mut self, service: &Service, strength: f64) {
+        self.crowding = Counter::CpuUsage.background(service.kind) * strength;
+        self.rates[Counter::CpuWaiting] += self.crowding;
     }
 
     fn hog_memory(&mut self, strength: f64) {
@@ -93,6 +104,6 @@ impl Disturbance {
 }
 
 /// Grows from 0 towards 1.
-fn saturating(x: f64) -> f64 {
+pub(super) fn saturating(x: f64) -> f64 {
     -(-x).exp_m1()
 }

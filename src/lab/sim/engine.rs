@@ -7,7 +7,7 @@ use super::condition::Condition;
 use super::config::SimConfig;
 use super::disturbance::Disturbance;
 use super::event::Happens;
-use super::fault::{Fault, Strengths};
+use super::fault::{Fault, FaultKind, Strengths};
 use super::frame::{Cause, Frame};
 use super::program::Program;
 use super::random::{For, Key, Keys};
@@ -40,13 +40,17 @@ pub(super) struct Engine<'a> {
 }
 
 impl Engine<'_> {
-    /// Puts every replica into the condition that `faults` make for it.
+    /// Puts every replica and every host into the condition that `faults` make for it.
     pub(super) fn strike(&mut self, faults: &[Fault]) {
         let now = self.state.now_ns;
+        let mut neighbours = vec![0.0_f64; self.program.nodes.len()];
         for (s, service) in self.program.services.iter().enumerate() {
             for r in service.replicas.clone() {
                 let number = r - service.replicas.start;
                 let strengths = Strengths::on(s, number, faults);
+                let neighbour = &mut neighbours[self.program.replicas[r].node];
+                // One job, however many it harms.
+                *neighbour = neighbour.max(strengths.of(FaultKind::NoisyNeighbour));
                 let condition = Condition::of(service, &strengths);
                 let disturbance = Disturbance::of(service, &strengths);
                 let replica = &mut self.state.replicas[r];
@@ -58,6 +62,9 @@ impl Engine<'_> {
                     self.send(frame);
                 }
             }
+        }
+        for (n, node) in self.program.nodes.iter().enumerate() {
+            self.state.hosts[n].suffer(now, node, neighbours[n]);
         }
     }
 
@@ -96,6 +103,7 @@ impl Engine<'_> {
             Happens::Return => self.take_response(index),
             Happens::Scrape => self.scrape(index as usize),
             Happens::Probe => self.probe(index as usize),
+            Happens::ScrapeHost => self.scrape_host(index as usize),
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) enum Happens {
     Scrape,
     /// The service is probed.
     Probe,
+    /// The host is scraped.
+    ScrapeHost,
 }
 
 /// Sixteen bytes on purpose: the queue is the hottest memory there is.

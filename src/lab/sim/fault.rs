@@ -21,6 +21,9 @@ pub enum FaultKind {
     Disk,
     /// What the replica sends is delayed and sometimes lost.
     Network,
+    /// Another job on the replica's host takes processor time. It strikes every replica of that host;
+    /// a fault says so for one of them.
+    NoisyNeighbour,
     /// Bug: every request passes one critical section.
     LockContention,
     /// Bug: the worker pool is too small.
@@ -39,11 +42,12 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them: shortages, bugs, bystanders.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Cpu,
         Self::Memory,
         Self::Disk,
         Self::Network,
+        Self::NoisyNeighbour,
         Self::LockContention,
         Self::FewThreads,
         Self::FewConnections,
@@ -57,7 +61,7 @@ impl FaultKind {
     /// bystanders, which are nobody's cause.
     pub fn resource(self) -> Option<Resource> {
         match self {
-            Self::Cpu => Some(Resource::Cpu),
+            Self::Cpu | Self::NoisyNeighbour => Some(Resource::Cpu),
             Self::Memory => Some(Resource::Memory),
             Self::Disk => Some(Resource::Disk),
             Self::Network => Some(Resource::Network),
@@ -83,6 +87,7 @@ impl fmt::Display for FaultKind {
             Self::Memory => "memory",
             Self::Disk => "disk",
             Self::Network => "network",
+            Self::NoisyNeighbour => "noisy_neighbour",
             Self::LockContention => "lock_contention",
             Self::FewThreads => "few_threads",
             Self::FewConnections => "few_connections",
@@ -131,6 +136,11 @@ impl Strengths {
         all
     }
 
+    /// How badly this kind strikes.
+    pub(super) fn of(&self, kind: FaultKind) -> f64 {
+        self.0[kind as usize]
+    }
+
     /// The kinds that strike at all.
     pub(super) fn iter(&self) -> impl Iterator<Item = (FaultKind, f64)> {
         FaultKind::ALL.into_iter().zip(self.0).filter(|(_, strength)| *strength > 0.0)
@@ -144,7 +154,7 @@ mod tests {
     #[test]
     fn every_kind_is_a_shortage_a_bug_or_a_bystander_and_has_its_own_name() {
         let count = |f: fn(FaultKind) -> bool| FaultKind::ALL.iter().filter(|k| f(**k)).count();
-        assert_eq!(count(|k| k.resource().is_some()), 4);
+        assert_eq!(count(|k| k.resource().is_some()), 5);
         assert_eq!((count(FaultKind::is_bug), count(FaultKind::is_bystander)), (3, 4));
         let names: std::collections::BTreeSet<_> =
             FaultKind::ALL.iter().map(ToString::to_string).collect();

@@ -19,6 +19,8 @@ mod fault;
 mod flow;
 mod frame;
 mod gate;
+mod host;
+mod host_counter;
 mod nominal;
 mod observation;
 mod program;

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use super::config::SimConfig;
+use super::counter::Counters;
 use super::error::SpecError;
 use super::nominal::Nominal;
 use super::random::{For, Key, Time};
@@ -60,6 +61,12 @@ pub(super) struct Node {
     pub(super) name: Name,
     /// How far its clock is ahead.
     pub(super) skew_ns: i64,
+    /// Cores of all replicas on it.
+    pub(super) cores: usize,
+    /// What these do without being asked, per second.
+    pub(super) idle: Counters,
+    /// Of its series.
+    pub(super) labels: Labels,
 }
 
 #[derive(Debug)]
@@ -96,10 +103,11 @@ pub(super) struct Call {
 impl Program {
     pub(super) fn new(spec: &AppSpec, config: &SimConfig, hosts: Key) -> Result<Self, SpecError> {
         let nominal = spec.nominal()?;
+        let mut words = Words::default();
         let mut program = Self {
             services: Vec::new(),
             replicas: Vec::new(),
-            nodes: nodes(spec.nodes, config.clock_skew_ms_max, hosts),
+            nodes: nodes(spec.nodes, config.clock_skew_ms_max, hosts, &mut words),
             ops: Vec::new(),
             steps: Vec::new(),
             calls: Vec::new(),
@@ -109,9 +117,8 @@ impl Program {
             network: Time::of(spec.network_us, 0.4),
             network_us: spec.network_us,
         };
-        let mut words = Words::default();
-        for (service, nominal) in spec.services.iter().zip(nominal) {
-            program.add_service(service, nominal, &mut words);
+        for ((service, nominal), hosts) in spec.services.iter().zip(nominal).zip(spec.hosts()) {
+            program.add_service(service, nominal, &hosts, &mut words);
         }
         let first = spec.first_ops();
         for (s, service) in spec.services.iter().enumerate() {
@@ -125,14 +132,22 @@ impl Program {
         Ok(program)
     }
 
-    fn add_service(&mut self, spec: &ServiceSpec, all: Nominal, words: &mut Words) {
+    fn add_service(
+        &mut self,
+        spec: &ServiceSpec,
+        all: Nominal,
+        hosts: &[usize],
+        words: &mut Words,
+    ) {
         let from = self.replicas.len();
-        for i in 0..spec.replicas {
+        for (i, node) in hosts.iter().copied().enumerate() {
             let pod = format!("{}-{i}", spec.name);
-            let node = self.replicas.len() % self.nodes.len();
+            let host = &mut self.nodes[node];
+            host.cores += spec.cores;
+            host.idle.add(&Counters::background(spec.kind), 1.0);
             self.replicas.push(Place {
                 service: self.services.len(),
-                labels: words.of_replica(&spec.name, &pod, &self.nodes[node].name),
+                labels: words.of_replica(&spec.name, &pod, &host.name),
                 pod: words.get(&pod),
                 node,
             });
@@ -178,11 +193,20 @@ impl Program {
     }
 }
 
-fn nodes(count: usize, skew_ms_max: f64, hosts: Key) -> Vec<Node> {
+fn nodes(count: usize, skew_ms_max: f64, hosts: Key, words: &mut Words) -> Vec<Node> {
     let skew =
         |i: u64| (2.0 * hosts.child(i).stream(For::Clock).uniform() - 1.0) * skew_ms_max * 1e6;
     (0..count)
-        .map(|i| Node { name: format!("node-{i}").into(), skew_ns: skew(i as u64) as i64 })
+        .map(|i| {
+            let name = words.get(&format!("node-{i}"));
+            Node {
+                skew_ns: skew(i as u64) as i64,
+                cores: 0,
+                idle: Counters::default(),
+                labels: words.of_host(&name),
+                name,
+            }
+        })
         .collect()
 }
 

@@ -22,10 +22,15 @@ pub(super) struct Replica {
     pub(super) inside: usize,
     /// What was used since the last scrape.
     pub(super) used: Counters,
+    /// Part of the waiting for processors since the last scrape that is due to other jobs on the host,
+    /// seconds.
+    pub(super) crowded_seconds: f64,
     /// Integral of `inside` since the last scrape, in request seconds.
     pub(super) inside_seconds: f64,
     /// The same of worker threads held.
     pub(super) held_seconds: f64,
+    /// What was used before the last scrape.
+    past: Counters,
     occupied_until_ns: u64,
     disturbed_until_ns: u64,
 }
@@ -42,8 +47,10 @@ impl Replica {
             lock: Station::new(1),
             inside: 0,
             used: Counters::default(),
+            crowded_seconds: 0.0,
             inside_seconds: 0.0,
             held_seconds: 0.0,
+            past: Counters::default(),
             occupied_until_ns: 0,
             disturbed_until_ns: 0,
         }
@@ -71,19 +78,34 @@ impl Replica {
         self.occupy(now_ns);
         let seconds = (now_ns - self.disturbed_until_ns) as f64 / 1e9;
         self.used.add(&self.disturbance.rates, seconds);
+        self.crowded_seconds += self.disturbance.crowding * seconds;
         self.disturbed_until_ns = now_ns;
+    }
+
+    /// Everything used since the simulation began. Unlike settling, reading leaves no trace.
+    pub(super) fn used_ever(&self, now_ns: u64) -> Counters {
+        let mut all = self.past;
+        all.add(&self.used, 1.0);
+        all.add(&self.disturbance.rates, (now_ns - self.disturbed_until_ns) as f64 / 1e9);
+        all
     }
 
     /// Computes for `demand_ns`. Returns when that is done.
     pub(super) fn compute(&mut self, now_ns: u64, demand_ns: f64) -> u64 {
         let own_ns = demand_ns * self.condition.reclaim_stretch;
-        let stretched_ns = own_ns * self.condition.hog_stretch;
+        let hogged_ns = own_ns * self.condition.hog_stretch;
+        let stretched_ns = hogged_ns * self.condition.neighbour_stretch;
         let served = self.cores.serve(now_ns, stretched_ns as u64);
         self.used[Counter::CpuUsage] += own_ns / 1e9;
         self.used[Counter::MemoryWaiting] += (own_ns - demand_ns) / 1e9;
-        // A thread that is runnable while a hog has its core waits, too.
+        // A thread that is runnable while somebody else has its core waits, too.
         let waiting_ns = served.waiting_ns as f64 + (stretched_ns - own_ns);
         self.used[Counter::CpuWaiting] += waiting_ns / 1e9;
+        if stretched_ns > hogged_ns {
+            // Then the queue, too, is the host's, and who gets less of the host spends less quota.
+            let crowded_ns = served.waiting_ns as f64 + (stretched_ns - hogged_ns);
+            self.crowded_seconds += crowded_ns / 1e9;
+        }
         served.done_ns
     }
 
@@ -101,7 +123,9 @@ impl Replica {
 
     /// Starts the meters over: monitoring has read them.
     pub(super) fn forget_usage(&mut self) {
+        self.past.add(&self.used, 1.0);
         self.used = Counters::default();
+        self.crowded_seconds = 0.0;
         self.inside_seconds = 0.0;
         self.held_seconds = 0.0;
     }

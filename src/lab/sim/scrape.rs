@@ -1,5 +1,7 @@
 //! Monitoring: what a scrape of a replica and a probe of a service read.
 //!
+//! What hosts show stands in `host.rs`.
+//!
 //! In: exact meters. Out: [`Samples`], with the background and the noise of the real thing. Usage
 //! follows the work in flight, so it rises upstream of a culprit; shortages do not.
 
@@ -7,7 +9,8 @@ use super::call::egress_ns;
 use super::counter::{CFS_PERIODS, Counter, Counters};
 use super::engine::Engine;
 use super::event::Happens;
-use super::program::Service;
+use super::host::HostReading;
+use super::program::{Program, Service};
 use super::random::{For, Stream};
 use super::replica::Replica;
 use super::state::scrape_ns;
@@ -19,7 +22,7 @@ const POLLING_CORES: f64 = 0.004;
 /// Share of the periods with waiting threads in which CFS throttles.
 const THROTTLED_PER_WAITING: f64 = 0.5;
 /// Spread of background activity: of shortages much, of usage little.
-const BACKGROUND_SIGMA: (f64, f64) = (0.5, 0.1);
+pub(super) const BACKGROUND_SIGMA: (f64, f64) = (0.5, 0.1);
 /// Spread of a working set that nothing happens to.
 const MEMORY_SIGMA: f64 = 0.01;
 
@@ -47,11 +50,17 @@ pub(super) struct Samples {
     pub(super) readings: Vec<Vec<Reading>>,
     /// By service: time in milliseconds, round trip in seconds.
     pub(super) round_trips: Vec<Vec<(i64, f64)>>,
+    /// By host.
+    pub(super) hosts: Vec<Vec<HostReading>>,
 }
 
 impl Samples {
-    pub(super) fn new(replicas: usize, services: usize) -> Self {
-        Self { readings: vec![Vec::new(); replicas], round_trips: vec![Vec::new(); services] }
+    pub(super) fn of(program: &Program) -> Self {
+        Self {
+            readings: vec![Vec::new(); program.replicas.len()],
+            round_trips: vec![Vec::new(); program.services.len()],
+            hosts: vec![Vec::new(); program.nodes.len()],
+        }
     }
 }
 
@@ -112,7 +121,8 @@ fn growth(
     stream: &mut Stream,
 ) -> Counters {
     let used = &replica.used;
-    let waiting = (used[Counter::CpuWaiting] / seconds.max(1e-9)).min(1.0);
+    let own_waiting = (used[Counter::CpuWaiting] - replica.crowded_seconds).max(0.0);
+    let waiting = (own_waiting / seconds.max(1e-9)).min(1.0);
     let mut grown = Counters::default();
     for counter in Counter::ALL {
         let sigma = if counter.is_usage() { BACKGROUND_SIGMA.1 } else { BACKGROUND_SIGMA.0 };

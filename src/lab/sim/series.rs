@@ -1,10 +1,12 @@
-//! Samples -> series, labelled as Prometheus labels what it scrapes from kubelets and a blackbox
-//! exporter.
+//! Samples -> series, labelled as Prometheus labels what it scrapes from kubelets, node exporters and
+//! a blackbox exporter.
 
 use std::collections::HashMap;
 
 use super::config::SimConfig;
 use super::counter::Counter;
+use super::host::HostReading;
+use super::host_counter::HostCounter;
 use super::program::Program;
 use super::scrape::{Reading, Samples};
 use crate::data::{Name, Sample, Series};
@@ -39,6 +41,15 @@ impl Words {
             ("namespace", "lab"),
             ("node", node),
             ("pod", pod),
+        ])
+    }
+
+    /// What the series of a host have in common.
+    pub(super) fn of_host(&mut self, node: &str) -> Labels {
+        self.labels(&[
+            ("instance", &format!("{node}:9100")),
+            ("job", "node-exporter"),
+            ("node", node),
         ])
     }
 
@@ -84,6 +95,34 @@ pub(super) fn series(program: &Program, config: &SimConfig, samples: &Samples) -
             let labels = named(&mut words, &probe, &service.probe_labels);
             let sample = |r: &(i64, f64)| Sample { time_ms: r.0, value: r.1 };
             out.push(Series { labels, samples: round_trips.iter().map(sample).collect() });
+        }
+    }
+    out.extend(of_hosts(program, config, samples, &mut words));
+    out
+}
+
+fn of_hosts(
+    program: &Program,
+    config: &SimConfig,
+    samples: &Samples,
+    words: &mut Words,
+) -> Vec<Series> {
+    let mut out = Vec::new();
+    for (node, readings) in program.nodes.iter().zip(&samples.hosts) {
+        let shown = |c: &HostCounter| c.is_usage() || !config.usage_metrics_only;
+        for counter in HostCounter::ALL.into_iter().filter(shown) {
+            if readings.is_empty() {
+                continue;
+            }
+            let metric = words.get(counter.metric());
+            let mut labels = named(words, &metric, &node.labels);
+            labels.extend(counter.label().map(|(name, value)| (words.get(name), words.get(value))));
+            labels.sort();
+            let sample = |r: &HostReading| Sample {
+                time_ms: r.time_ms,
+                value: r.counters[counter as usize],
+            };
+            out.push(Series { labels, samples: readings.iter().map(sample).collect() });
         }
     }
     out

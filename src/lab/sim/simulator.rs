@@ -72,7 +72,7 @@ impl Simulator {
             state: &mut self.state,
             out: Output {
                 spans: Vec::new(),
-                samples: Samples::new(program.replicas.len(), program.services.len()),
+                samples: Samples::of(&program),
                 latencies_ms: Vec::new(),
                 dropped: 0,
                 messages_lost: 0,

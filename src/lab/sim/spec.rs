@@ -149,6 +149,17 @@ impl AppSpec {
         self.services.iter().flat_map(|s| s.ops.iter().map(move |op| (s, op)))
     }
 
+    /// The host of every replica, service by service. Replicas are dealt out in turn, so every host
+    /// has some of several services.
+    pub fn hosts(&self) -> Vec<Vec<usize>> {
+        let mut dealt = 0;
+        let mut deal = || {
+            dealt += 1;
+            (dealt - 1) % self.nodes.max(1)
+        };
+        self.services.iter().map(|s| (0..s.replicas).map(|_| deal()).collect()).collect()
+    }
+
     /// The number of each service's first operation in [`AppSpec::ops`].
     pub(super) fn first_ops(&self) -> Vec<usize> {
         let mut next = 0;

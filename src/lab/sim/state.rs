@@ -6,6 +6,7 @@ use super::config::SimConfig;
 use super::event::{Agenda, Happens};
 use super::frame::Frames;
 use super::gate::Gate;
+use super::host::Host;
 use super::program::Program;
 use super::random::{For, Key, Keys};
 use super::replica::Replica;
@@ -20,6 +21,8 @@ pub(super) struct State {
     pub(super) replicas: Vec<Replica>,
     /// What monitoring has read so far, by replica.
     pub(super) meters: Vec<Meter>,
+    /// By host.
+    pub(super) hosts: Vec<Host>,
     /// Probes so far, by service.
     pub(super) probes: Vec<u64>,
     /// By entry.
@@ -43,6 +46,7 @@ impl State {
                 .map(|place| Replica::new(&program.services[place.service]))
                 .collect(),
             meters: vec![Meter::default(); program.replicas.len()],
+            hosts: vec![Host::default(); program.nodes.len()],
             probes: vec![0; program.services.len()],
             gates: gates(program),
             requests: 0,
@@ -58,7 +62,7 @@ impl State {
     }
 }
 
-/// The first scrape of every replica and the first probe of every service.
+/// The first scrape of every replica and host and the first probe of every service.
 fn appointments(program: &Program, config: &SimConfig, keys: &Keys) -> Agenda {
     let mut agenda = Agenda::default();
     let every = scrape_ns(config) as f64;
@@ -70,6 +74,11 @@ fn appointments(program: &Program, config: &SimConfig, keys: &Keys) -> Agenda {
     if !config.usage_metrics_only {
         for i in 0..program.services.len() {
             agenda.push(phase_ns(keys.probes, i), Happens::Probe, i as u32);
+        }
+    }
+    if config.node_exporter {
+        for i in 0..program.nodes.len() {
+            agenda.push(phase_ns(keys.hosts, i), Happens::ScrapeHost, i as u32);
         }
     }
     agenda

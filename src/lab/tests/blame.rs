@@ -96,3 +96,32 @@ fn a_target_that_is_missed_without_any_fault_blames_nobody() {
     let minute = Minute { load: 1.0, faults: vec![fault(1, FaultKind::Cpu, 3.0)] };
     assert_eq!(judge(&simulator, &minute, INTERVAL, 0.99, 1e-3, 50.0), None);
 }
+
+#[test]
+fn of_a_neighbour_that_only_as_a_whole_is_too_much_all_its_victims_are_blamed() {
+    let app = AppSpec { nodes: 1, ..chain() };
+    let config = SimConfig { trace_ratio: 0.0, ..SimConfig::default() };
+    let mut simulator = Simulator::new(&app, config, 5, 0).unwrap();
+    simulator.run(INTERVAL, 1.0, &[]);
+    let mut all = Vec::new();
+    for (service, hosts) in app.hosts().iter().enumerate() {
+        let weak = fault(service, FaultKind::NoisyNeighbour, 0.5);
+        all.extend((0..hosts.len()).map(|r| Fault { replica: Some(r), ..weak }));
+    }
+    let p99 = |faults: &[Fault]| {
+        simulator.clone().run(INTERVAL, 1.0, faults).truth.quantile_ms(0.99).unwrap()
+    };
+    let without =
+        |fault: &Fault| -> Vec<Fault> { all.iter().filter(|f| *f != fault).copied().collect() };
+    let alone = all.iter().map(|f| p99(&[*f])).fold(0.0, f64::max);
+    let rest = all.iter().map(|f| p99(&without(f))).fold(f64::INFINITY, f64::min);
+    assert!(all.len() == 9 && alone < rest, "{alone} {rest}");
+    let minute = Minute { load: 1.0, faults: all.clone() };
+    let judged = |target_ms| judge(&simulator, &minute, INTERVAL, 0.99, target_ms, p99(&all));
+    let blame = judged(f64::midpoint(alone, rest)).expect("the target is missed");
+    assert_eq!((&blame.faults, blame.alternatives), (&all, false));
+    assert!(blame.names_resource(all[0].service, Some(Resource::Cpu)));
+    // Just above what is left without the one that matters most, undoing that one suffices.
+    let blame = judged(1.001 * rest).expect("the target is missed");
+    assert!(blame.alternatives && !blame.faults.is_empty(), "{blame:?}");
+}

@@ -1,5 +1,7 @@
 //! Load and faults over time.
 
+use std::collections::BTreeSet;
+
 use crate::lab::sim::{AppSpec, Fault, FaultKind, chain, social_network};
 use crate::lab::{Minute, Schedule, Weather};
 
@@ -98,6 +100,52 @@ fn only_who_calls_somebody_can_run_out_of_connections() {
         .filter(|f| f.kind == FaultKind::FewConnections)
         .collect();
     assert!(!few.is_empty() && few.iter().all(|f| calls(f.service)), "{few:?}");
+}
+
+/// The noisy neighbours of an interval.
+fn neighbours(minute: &Minute) -> Vec<Fault> {
+    let is_one = |f: &&Fault| f.kind == FaultKind::NoisyNeighbour;
+    minute.faults.iter().filter(is_one).copied().collect()
+}
+
+#[test]
+fn a_neighbour_strikes_all_replicas_of_one_host_alike() {
+    let app = social_network();
+    let mut struck = BTreeSet::new();
+    for minute in minutes(&app, Weather::default(), 11, 3000) {
+        let faults = neighbours(&minute);
+        let Some(first) = faults.first() else { continue };
+        let host = app.hosts()[first.service][first.replica.unwrap()];
+        let mut there = Vec::new();
+        for (service, hosts) in app.hosts().iter().enumerate() {
+            let here = hosts.iter().enumerate().filter(|(_, h)| **h == host);
+            there.extend(here.map(|(replica, _)| (service, Some(replica))));
+        }
+        let places: Vec<_> = faults.iter().map(|f| (f.service, f.replica)).collect();
+        assert_eq!(places, there);
+        assert!(faults.iter().all(|f| f.strength == first.strength), "{faults:?}");
+        struck.insert(host);
+    }
+    assert_eq!(struck.len(), app.nodes);
+}
+
+#[test]
+fn the_asked_share_of_the_episodes_is_a_neighbours_and_nothing_else_changes() {
+    let of = |neighbours| {
+        let weather = Weather { neighbours, length: 1, second: 0.0, ..Weather::default() };
+        minutes(&social_network(), weather, 12, 10_000)
+    };
+    let (never, sometimes) = (of(0.0), of(0.08));
+    let harmful = |m: &Minute| m.faults.iter().any(|f| !f.kind.is_bystander());
+    let episodes = sometimes.iter().filter(|m| harmful(m)).count() as f64;
+    let crowded = sometimes.iter().filter(|m| !neighbours(m).is_empty()).count() as f64;
+    // Five standard deviations of a binomial count.
+    let spread = (0.08 * 0.92 * episodes).sqrt();
+    assert!((crowded - 0.08 * episodes).abs() < 5.0 * spread, "{crowded} of {episodes}");
+    for (a, b) in never.iter().zip(&sometimes) {
+        assert!(neighbours(a).is_empty() && a.load == b.load && harmful(a) == harmful(b));
+        assert!(!neighbours(b).is_empty() || a.faults == b.faults, "{a:?} {b:?}");
+    }
 }
 
 #[test]

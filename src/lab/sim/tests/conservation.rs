@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::support::{INTERVAL, fault, p99, settled, toy, untraced};
+use super::support::{INTERVAL, crowd, fault, p99, settled, toy, untraced};
 use crate::lab::sim::{CallSpec, FaultKind, SimConfig, Simulator, Step, chain, social_network};
 
 #[test]
@@ -11,7 +11,7 @@ fn every_request_is_answered_or_dropped_or_still_under_way() {
     let mut sim = Simulator::new(&app, untraced(), 3, 0).unwrap();
     let slow = [fault(&app, "chain-3", FaultKind::Cpu, 3.0)];
     let (mut arrived, mut answered, mut dropped) = (0, 0, 0);
-    for faults in [&[][..], &slow, &slow, &[]] {
+    for faults in [&[][..], &slow, &slow, &crowd(&app, 0, 3.0), &[]] {
         let truth = sim.run(INTERVAL, 1.0, faults).truth;
         arrived += truth.arrived;
         answered += truth.latencies_ms.len() as u64;

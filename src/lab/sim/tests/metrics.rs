@@ -94,7 +94,7 @@ fn counters_never_decrease_and_are_sampled_as_often_as_asked() {
         }
     }
     let replicas: usize = app.services.iter().map(|s| s.replicas).sum();
-    assert_eq!(last.len(), 15 * replicas + app.services.len());
+    assert_eq!(last.len(), 15 * replicas + app.services.len() + 10 * app.nodes);
 }
 
 #[test]
@@ -111,6 +111,9 @@ fn labels_are_sorted_and_say_whose_metric_it_is() {
          instance=node-2:10250 job=kubelet namespace=lab node=node-2 pod=chain-4-1 scope=container",
         "__name__=container_memory_working_set_bytes container=chain-5 instance=node-0:10250 \
          job=kubelet namespace=lab node=node-0 pod=chain-5-0",
+        "__name__=node_cpu_seconds_total instance=node-3:9100 job=node-exporter mode=system \
+         node=node-3",
+        "__name__=node_vmstat_pgmajfault instance=node-0:9100 job=node-exporter node=node-0",
         "__name__=probe_icmp_duration_seconds instance=http://chain-1:80 job=blackbox phase=rtt \
          service=chain-1",
     ] {
@@ -131,6 +134,7 @@ fn poor_monitoring_shows_usage_only() {
         "container_memory_working_set_bytes",
         "container_network_receive_bytes_total",
         "container_network_transmit_bytes_total",
+        "node_cpu_seconds_total",
     ];
     assert!(names.iter().eq(expected), "{names:?}");
 }

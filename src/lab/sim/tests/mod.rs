@@ -1,5 +1,6 @@
 mod conservation;
 mod faults;
+mod hosts;
 mod metrics;
 mod support;
 mod traces;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::data::Series;
 use crate::lab::sim::{
     AppSpec, CallSpec, Entry, Fault, FaultKind, Kind, Observation, OpSpec, ServiceSpec, SimConfig,
     Simulator, Step,
@@ -24,6 +25,18 @@ pub(super) fn fault(app: &AppSpec, service: &str, kind: FaultKind, strength: f64
     Fault { service: app.service(service).unwrap(), kind, strength, replica: None }
 }
 
+/// A noisy neighbour on a host.
+pub(super) fn crowd(app: &AppSpec, host: usize, strength: f64) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (service, hosts) in app.hosts().into_iter().enumerate() {
+        for replica in (0..hosts.len()).filter(|r| hosts[*r] == host) {
+            let (kind, replica) = (FaultKind::NoisyNeighbour, Some(replica));
+            faults.push(Fault { service, kind, strength, replica });
+        }
+    }
+    faults
+}
+
 pub(super) fn p99(observation: &Observation) -> f64 {
     observation.truth.quantile_ms(0.99).unwrap()
 }
@@ -44,8 +57,24 @@ pub(super) fn values(seen: &[Observation], metric: &str, service: &str) -> Vec<V
 /// How much a counter of a service grows between the first and the last scrape, all replicas
 /// together.
 pub(super) fn growth(seen: &[Observation], metric: &str, service: &str) -> f64 {
-    let grown = |v: &Vec<f64>| v[v.len() - 1] - v[0];
-    values(seen, metric, service).iter().map(grown).sum()
+    values(seen, metric, service).iter().map(|v| grown(v)).sum()
+}
+
+/// How much a counter grows between the first and the last of these values.
+pub(super) fn grown(values: &[f64]) -> f64 {
+    values[values.len() - 1] - values[0]
+}
+
+/// How much a counter of a host grows between the first and the last scrape; `mode` is empty where
+/// the metric has none.
+pub(super) fn host_growth(seen: &[Observation], metric: &str, mode: &str, host: usize) -> f64 {
+    let instance = format!("node-{host}:9100");
+    let is_it = |s: &&Series| {
+        let label = |name| s.label(name).map_or("", |v| v);
+        label("__name__") == metric && label("mode") == mode && label("instance") == instance
+    };
+    let series = seen.iter().flat_map(|o| &o.series).filter(is_it);
+    grown(&series.flat_map(|s| s.samples.iter().map(|v| v.value)).collect::<Vec<_>>())
 }
 
 /// Mean of a gauge of a service.
