@@ -132,7 +132,7 @@ fn a_neighbour_strikes_all_replicas_of_one_host_alike() {
 #[test]
 fn the_asked_share_of_the_episodes_is_a_neighbours_and_nothing_else_changes() {
     let of = |neighbours| {
-        let weather = Weather { neighbours, length: 1, second: 0.0, ..Weather::default() };
+        let weather = Weather { neighbours, length: (1, 1), second: 0.0, ..Weather::default() };
         minutes(&social_network(), weather, 12, 10_000)
     };
     let (never, sometimes) = (of(0.0), of(0.08));
