@@ -41,6 +41,10 @@ async fn a_fault_is_found_by_the_model_that_trained_itself() {
 
     for (victim, kind, resource) in [(2, FaultKind::Cpu, "cpu"), (3, FaultKind::Network, "network")]
     {
+        // Whatever went wrong before is over: it would belong to the same episode.
+        for _ in 0..4 {
+            traffic.interval(1.0, &[]).await;
+        }
         let began = traffic.now();
         for _ in 0..2 {
             traffic.interval(1.0, &[fault(victim, kind)]).await;
