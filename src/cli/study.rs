@@ -51,6 +51,9 @@ fn run(args: &StudyArgs, details: bool, work: &Work<'_>) -> ExitCode {
     match report(args, work) {
         Ok(report) => {
             let mut text = report.table.to_text();
+            for (title, table) in &report.more {
+                text.push_str(&format!("\n{title}\n{}", table.to_text()));
+            }
             if details {
                 report.details.iter().for_each(|d| text.push_str(&format!("\n{d}\n")));
             }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::line::{Line, SCORES, Sage, between, sage};
 use super::options::{Options, Size};
+use super::reliability::Reliability;
 use super::report::Report;
 use super::surroundings::{Failure, Parts, Surroundings};
 use super::table::{Entry, Table};
@@ -34,6 +35,7 @@ pub struct Accuracy {
 struct Part {
     lines: Vec<Line>,
     details: Vec<String>,
+    reliability: Reliability,
 }
 
 /// Measures it.
@@ -48,6 +50,7 @@ pub fn accuracy(what: &Accuracy, at: &Surroundings<'_>) -> Result<Report, Failur
     table.columns.extend(SCORES);
     table.columns.extend(["r2", "rmse_ms", "train_s", "diagnose_ms"]);
     let (mut details, mut all) = (Vec::new(), Vec::new());
+    let mut reliability = Reliability::default();
     let parts = Parts::new("accuracy", apps.len(), at);
     let params = |app: &str| {
         let (usage_only, compare) = (what.usage_only, what.compare);
@@ -68,11 +71,16 @@ pub fn accuracy(what: &Accuracy, at: &Surroundings<'_>) -> Result<Report, Failur
             table.row(row);
         }
         details.extend(part.details);
+        reliability.merge(&part.reliability);
         all.push((spec.name.clone(), part.lines));
     }
     let options = params(&apps.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(","));
     let figure = Some(figure(&all));
-    Ok(Report { name: "accuracy", options, table, figure, details })
+    let more = vec![(
+        "Had this service been normal: probability that the target is kept",
+        reliability.table(),
+    )];
+    Ok(Report { name: "accuracy", options, table, more, figure, details })
 }
 
 fn one(
@@ -88,13 +96,17 @@ fn one(
     trial.labelled = what.compare;
     let record = record(&trial, &between(progress, 0.0, 0.4))?;
     let Sage { line, outcome, .. } = sage(&record, size, seed, at, &between(progress, 0.4, 0.8))?;
-    let mut lines = vec![line, Line::plain("no model", outcome.baseline, false)];
-    if what.compare {
+    let mut lines = vec![line];
+    if !what.compare {
+        lines.push(Line::plain("no model", outcome.baseline, false));
+    } else {
         let standings = contest(&record, seed, at.clock, &between(progress, 0.8, 1.0));
         lines.extend(standings.into_iter().map(Line::from));
     }
     let details = outcome.cases.iter().filter_map(|case| told(&record.spec, case)).collect();
-    Ok(Part { lines, details })
+    let mut reliability = Reliability::default();
+    outcome.cases.iter().for_each(|case| reliability.add(&record.spec, case));
+    Ok(Part { lines, details, reliability })
 }
 
 /// Three panels, one below the other, as in the paper.

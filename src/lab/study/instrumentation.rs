@@ -74,7 +74,14 @@ pub fn instrumentation(what: &Instrumentation, at: &Surroundings<'_>) -> Result<
     }
     let options = json!({ "seed": seed, "size": size, "cut": what.cut });
     let figure = Some(figure(series));
-    Ok(Report { name: "instrumentation", options, table, figure, details: Vec::new() })
+    Ok(Report {
+        name: "instrumentation",
+        options,
+        table,
+        more: Vec::new(),
+        figure,
+        details: Vec::new(),
+    })
 }
 
 fn one(

@@ -51,7 +51,14 @@ pub fn latency(options: &Options, at: &Surroundings<'_>) -> Result<Report, Failu
         }
     }
     let options = json!({ "seed": options.seed, "size": size });
-    Ok(Report { name: "latency", options, table, figure: None, details: Vec::new() })
+    Ok(Report {
+        name: "latency",
+        options,
+        table,
+        more: Vec::new(),
+        figure: None,
+        details: Vec::new(),
+    })
 }
 
 fn one(

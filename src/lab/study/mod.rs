@@ -11,6 +11,7 @@ mod line;
 mod notebook;
 mod options;
 mod recorded;
+mod reliability;
 mod report;
 mod robustness;
 mod sampling;

@@ -18,6 +18,8 @@ pub struct Report {
     pub options: Value,
     /// The numbers.
     pub table: Table,
+    /// Further tables, with titles.
+    pub more: Vec<(&'static str, Table)>,
     /// The same to look at, where the paper has a figure.
     pub figure: Option<Figure>,
     /// Single cases, for those who ask.
@@ -37,6 +39,7 @@ impl Report {
             "study": self.name,
             "options": self.options,
             "rows": self.table.to_json(),
+            "more": self.more.iter().map(|(title, table)| json!({ "title": title, "rows": table.to_json() })).collect::<Vec<_>>(),
         });
         fs::write(file("json"), serde_json::to_string_pretty(&json)? + "\n")?;
         if let Some(figure) = &self.figure {

@@ -142,7 +142,14 @@ pub fn robustness(options: &Options, at: &Surroundings<'_>) -> Result<Report, Fa
         }
     }
     let options = json!({ "seed": options.seed, "size": size });
-    Ok(Report { name: "robustness", options, table, figure: None, details: Vec::new() })
+    Ok(Report {
+        name: "robustness",
+        options,
+        table,
+        more: Vec::new(),
+        figure: None,
+        details: Vec::new(),
+    })
 }
 
 fn troubled(

@@ -77,7 +77,7 @@ pub fn sampling(options: &Options, at: &Surroundings<'_>) -> Result<Report, Fail
     let title = "Sampling (paper, Fig. 16)".into();
     let figure = Some(Figure { title, across: 2, panels });
     let options = json!({ "seed": options.seed, "size": size });
-    Ok(Report { name: "sampling", options, table, figure, details: Vec::new() })
+    Ok(Report { name: "sampling", options, table, more: Vec::new(), figure, details: Vec::new() })
 }
 
 /// Two scrapes an interval, so that each interval knows the rates within it.

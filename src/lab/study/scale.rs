@@ -66,7 +66,7 @@ pub fn scale(options: &Options, at: &Surroundings<'_>) -> Result<Report, Failure
     }
     let options = json!({ "seed": options.seed, "size": size });
     let figure = Some(figure(&all, &points));
-    Ok(Report { name: "scale", options, table, figure, details: Vec::new() })
+    Ok(Report { name: "scale", options, table, more: Vec::new(), figure, details: Vec::new() })
 }
 
 fn scaled(options: &Options) -> Result<Vec<Scaled>, Failure> {

@@ -67,5 +67,12 @@ pub fn training_size(options: &Options, at: &Surroundings<'_>) -> Result<Report,
     let title = "Training-set size (paper, Fig. 15)".into();
     let figure = Some(Figure { title, across: 2, panels });
     let options = json!({ "seed": options.seed, "size": size });
-    Ok(Report { name: "training-size", options, table, figure, details: Vec::new() })
+    Ok(Report {
+        name: "training-size",
+        options,
+        table,
+        more: Vec::new(),
+        figure,
+        details: Vec::new(),
+    })
 }
