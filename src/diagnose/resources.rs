@@ -90,9 +90,12 @@ pub(super) fn resource_of(
         discount * size(*r)
     };
     let explained = whole.max(network);
+    // Reads can rise from nothing to anything; memory that is short beside them says why.
+    let is_paging = accused.contains(&Resource::Memory) && size(Resource::Memory) >= SLIGHT;
     let effective = accused.iter().filter(|r| {
         let relief = drop[2 + r.index()];
-        relief > 0.0 && relief >= share_min * explained
+        let is_symptom = **r == Resource::Disk && is_paging;
+        relief > 0.0 && relief >= share_min * explained && !is_symptom
     });
     if let Some(best) = effective.max_by(|a, b| amplitude(a).total_cmp(&amplitude(b))) {
         return Some(*best);
