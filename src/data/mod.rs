@@ -21,7 +21,9 @@ pub use diagnosis::{
 };
 pub use feature::{Divisor, FeatureSpec, MetricKind, Resource, Role, Scale, Scope, Signal};
 pub use frame::{FeatureWindow, Frame, Replica, RpcKind, RpcWindow, ServiceWindow};
-pub use model_status::{FeatureUse, ModelState, ModelStatus, NodeQuality};
+pub use model_status::{
+    FeatureUse, ModelState, ModelStatus, NodeQuality, SamplingAdvice, TrainingDone, TrainingKind,
+};
 pub use name::{Name, OVERFLOW, RpcKey, USER};
 pub use percentile::{LEVELS, Percentiles};
 pub use qos::{QosTarget, mixture_quantile};

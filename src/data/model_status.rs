@@ -39,6 +39,41 @@ pub struct FeatureUse {
     pub used: bool,
 }
 
+/// What a training was about. The names are part of the outside contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TrainingKind {
+    /// A new model from scratch.
+    Full,
+    /// The services a change affects, from what they were.
+    Partial,
+}
+
+/// A training that gave the model in use.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrainingDone {
+    /// What it was about.
+    pub kind: TrainingKind,
+    /// Why it took place.
+    pub reason: String,
+    /// Services that were trained.
+    pub services: usize,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// Advice about the share of the requests that should be traced. The names are part of the outside
+/// contract.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SamplingAdvice {
+    /// Share to trace, 0 to 1; `null`: whatever is usual.
+    pub trace_ratio: Option<f64>,
+    /// Why.
+    pub reason: String,
+    /// Event time until which this holds; `null`: until further notice.
+    pub until: Option<EventTime>,
+}
+
 /// State and fit of the model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ModelStatus {
@@ -70,4 +105,8 @@ pub struct ModelStatus {
     pub error: Option<String>,
     /// Trainings finished since the start.
     pub trainings: u64,
+    /// How the model in use came about; `null` when it is of an earlier run.
+    pub last_training: Option<TrainingDone>,
+    /// How many requests should be traced.
+    pub sampling: SamplingAdvice,
 }

@@ -11,11 +11,12 @@ use super::network::Network;
 use super::predict::Model;
 use super::slowness::{Calm, Slowest};
 use super::stack::HIDDEN;
+use super::usual::Usual;
 use crate::data::{EventTime, RpcKey, RpcKind, SavedModel};
 use crate::graph::{CausalNet, Quality, RpcGraph};
 
 /// Changes when old weights no longer mean the same.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Sizes every network is built from.
 const SIZES: [usize; 5] = [SERVER_INPUTS, NET_INPUTS, LATENTS, LEVEL_COUNT, HIDDEN];
 
@@ -31,6 +32,9 @@ struct Manifest {
     layout: Layout,
     calm: Vec<Calm>,
     slowest: Vec<Slowest>,
+    usual: Vec<Usual>,
+    changed_at: Vec<EventTime>,
+    trained_services: usize,
     quality: Quality,
 }
 
@@ -51,6 +55,9 @@ impl Model {
             layout: self.evaluator.layout.clone(),
             calm: self.calm.clone(),
             slowest: self.slowest.clone(),
+            usual: self.usual.clone(),
+            changed_at: self.changed_at.clone(),
+            trained_services: self.trained_services,
             quality: self.quality.clone(),
         };
         let manifest =
@@ -97,6 +104,7 @@ impl Model {
             (layout.services, net.services.len(), "services"),
             (manifest.calm.len(), net.rpcs.len(), "calm scores of RPCs"),
             (manifest.slowest.len(), net.services.len(), "calm scores of services"),
+            (manifest.usual.len(), net.services.len(), "usual looks"),
             (layout.callee.len(), net.rpcs.len(), "layout entries"),
         ];
         for (has, needs, what) in wanted {
@@ -113,6 +121,9 @@ impl Model {
             evaluator: Evaluator::new(network, layout),
             calm: manifest.calm,
             slowest: manifest.slowest,
+            usual: manifest.usual,
+            changed_at: manifest.changed_at,
+            trained_services: manifest.trained_services,
             quality: manifest.quality,
         })
     }

@@ -15,6 +15,8 @@ pub struct Config {
     pub every: Duration,
     /// Newest intervals trained on; older ones are left out.
     pub max_intervals: usize,
+    /// Memory the intervals of a training may take; the newest that fit are trained on.
+    pub memory_bytes_max: usize,
     /// Seed of weights and noise: the same frames and seed give the same model.
     pub seed: u64,
     /// Weight of the reconstruction from the posterior against the one from the prior (Eq. 8).
@@ -31,6 +33,7 @@ impl Default for Config {
             min_intervals: 120,
             every: Duration::from_secs(30 * 60),
             max_intervals: 5760,
+            memory_bytes_max: 512 << 20,
             seed: 7,
             alpha: 0.5,
             beta: 0.2,
@@ -45,6 +48,7 @@ impl Config {
         for (name, value, min) in [
             ("min_intervals", self.min_intervals, 20),
             ("max_intervals", self.max_intervals, 20),
+            ("memory_bytes_max", self.memory_bytes_max, 1 << 20),
             ("steps[0]", self.steps[0], 1),
         ] {
             if value < min {

@@ -5,6 +5,7 @@ use ndarray::Array3;
 
 use super::features::{FeatureModel, Inputs, NET_INPUTS, SERVER_INPUTS};
 use super::layout::{Kind, LEVEL_COUNT, Layout, Observed, mean_ms};
+use super::part::Part;
 use crate::data::Frame;
 use crate::graph::CausalNet;
 
@@ -52,6 +53,14 @@ pub(super) struct Aggregate {
     pub slowest: Vec<[f32; LEVEL_COUNT]>,
 }
 
+/// Numbers in all tensors together per interval, when every RPC has every network and one parent.
+pub(super) fn columns_per_interval(services: usize, rpcs: usize) -> usize {
+    let service = SERVER_INPUTS + NET_INPUTS + 1;
+    let server = 2 * LEVEL_COUNT + 2;
+    let (client, paired, edge) = (4 * LEVEL_COUNT + 1, 2 * LEVEL_COUNT + 1, LEVEL_COUNT);
+    services * service + rpcs * (server + client + paired + edge)
+}
+
 /// Log latency that stands for "waits for nobody".
 pub(super) const NO_CHILD: f32 = -20.0;
 
@@ -85,22 +94,35 @@ impl Tensors {
         features: &FeatureModel,
         device: &Device,
     ) -> Self {
-        let inputs: Vec<Inputs> = frames.iter().map(|f| features.inputs(f, net)).collect();
-        let observed: Vec<Observed> = frames.iter().map(|f| layout.observe(f, net)).collect();
+        let seen: Vec<(Inputs, Observed)> =
+            frames.iter().map(|f| (features.inputs(f, net), layout.observe(f, net))).collect();
+        Self::of(&seen, layout, &Part::whole(layout), device)
+    }
+
+    /// The columns that the nodes of `part` need, of frames that were encoded one by one.
+    pub(super) fn of(
+        frames: &[(Inputs, Observed)],
+        layout: &Layout,
+        part: &Part,
+        device: &Device,
+    ) -> Self {
         let aggregates: Vec<Aggregate> =
-            observed.iter().map(|o| aggregate(layout, |k| levels(o, Kind::Client, k))).collect();
+            frames.iter().map(|(_, o)| aggregate(layout, |k| levels(o, Kind::Client, k))).collect();
         let build = Builder { count: frames.len(), device };
-        let (rpcs, services) = (layout.callee.len(), layout.services);
+        let (services, rpcs, edges) = (&part.services, &part.rpcs, &part.edges);
+        let (clients, paired) = (part.client_rpcs(layout), part.paired_rpcs(layout));
         let of =
-            |kind: Kind, i: usize, q: usize, t: usize| observed[t].latency[[kind as usize, i, q]];
-        let seen = |i: usize, t: usize| f32::from(u8::from(observed[t].seen[i]));
-        let clients = &layout.clients;
-        let paired = &layout.paired;
+            |kind: Kind, i: usize, q: usize, t: usize| frames[t].1.latency[[kind as usize, i, q]];
+        let seen = |i: usize, t: usize| f32::from(u8::from(frames[t].1.seen[i]));
         Self {
-            server: build.tensor(services, SERVER_INPUTS, |j, f, t| inputs[t].server[[j, f]]),
-            net: build.tensor(services, NET_INPUTS, |j, f, t| inputs[t].net[[j, f]]),
-            load: build.tensor(services, 1, |j, _, t| inputs[t].load[j]),
-            latency_server: build.tensor(rpcs, LEVEL_COUNT, |i, q, t| of(Kind::Server, i, q, t)),
+            server: build.tensor(services.len(), SERVER_INPUTS, |j, f, t| {
+                frames[t].0.server[[services[j], f]]
+            }),
+            net: build
+                .tensor(services.len(), NET_INPUTS, |j, f, t| frames[t].0.net[[services[j], f]]),
+            load: build.tensor(services.len(), 1, |j, _, t| frames[t].0.load[services[j]]),
+            latency_server: build
+                .tensor(rpcs.len(), LEVEL_COUNT, |i, q, t| of(Kind::Server, rpcs[i], q, t)),
             latency_client: build
                 .tensor(clients.len(), LEVEL_COUNT, |c, q, t| of(Kind::Client, clients[c], q, t)),
             delays: build.tensor(paired.len(), 2 * LEVEL_COUNT, |p, q, t| {
@@ -108,17 +130,19 @@ impl Tensors {
                 of(kind, paired[p], q % LEVEL_COUNT, t)
             }),
             parts: build.tensor(clients.len(), 3 * LEVEL_COUNT, |c, q, t| {
-                part(layout, &observed[t], clients[c], q)
+                part_of(layout, &frames[t].1, clients[c], q)
             }),
             children: build
-                .tensor(layout.edges.len(), LEVEL_COUNT, |e, q, t| aggregates[t].children[e][q]),
-            slowest: build.tensor(rpcs, LEVEL_COUNT, |i, q, t| aggregates[t].slowest[i][q]),
-            occupancy: build.tensor(rpcs, 1, |i, _, t| {
+                .tensor(edges.len(), LEVEL_COUNT, |e, q, t| aggregates[t].children[edges[e]][q]),
+            slowest: build
+                .tensor(rpcs.len(), LEVEL_COUNT, |i, q, t| aggregates[t].slowest[rpcs[i]][q]),
+            occupancy: build.tensor(rpcs.len(), 1, |i, _, t| {
                 let normal = |k: usize| mean_ms(&layout.normal[Kind::Client as usize][k]);
-                let now = |k| mean_ms(&levels(&observed[t], Kind::Client, k));
-                layout.occupancy(i, layout.pool_ms(i, now), layout.pool_ms(i, normal))
+                let now = |k| mean_ms(&levels(&frames[t].1, Kind::Client, k));
+                let pool_ms = |mean: &dyn Fn(usize) -> f32| layout.pool_ms(rpcs[i], mean);
+                layout.occupancy(rpcs[i], pool_ms(&now), pool_ms(&normal))
             }),
-            seen: build.tensor(rpcs, 1, |i, _, t| seen(i, t)),
+            seen: build.tensor(rpcs.len(), 1, |i, _, t| seen(rpcs[i], t)),
             seen_client: build.tensor(clients.len(), 1, |c, _, t| seen(clients[c], t)),
             seen_paired: build.tensor(paired.len(), 1, |p, _, t| seen(paired[p], t)),
         }
@@ -163,7 +187,7 @@ pub(super) fn levels(observed: &Observed, kind: Kind, i: usize) -> [f32; LEVEL_C
 
 /// Part `q / LEVEL_COUNT` (request, response, server) of a client latency. A producer waits for
 /// none of them.
-fn part(layout: &Layout, observed: &Observed, i: usize, q: usize) -> f32 {
+fn part_of(layout: &Layout, observed: &Observed, i: usize, q: usize) -> f32 {
     if layout.kind[i] == crate::data::RpcKind::Messaging {
         return NO_CHILD;
     }

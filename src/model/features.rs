@@ -67,15 +67,15 @@ impl Feature {
 
 /// Normal of one feature at one service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Baseline {
+pub(super) struct Baseline {
     /// Median of the log level.
-    median: f64,
+    pub(super) median: f64,
     /// Robust deviation of the load-free log level.
-    sigma: f64,
+    pub(super) sigma: f64,
     /// What the load explains.
-    load: LoadFit,
+    pub(super) load: LoadFit,
     /// What work in flight explains; nothing for shortages, which no request causes by waiting.
-    pressure: Pressure,
+    pub(super) pressure: Pressure,
 }
 
 /// Everything learnt about metrics.
@@ -83,14 +83,17 @@ struct Baseline {
 pub struct FeatureModel {
     /// Features, by name.
     pub features: Vec<Feature>,
-    scaler: RobustScaler,
+    pub(super) scaler: RobustScaler,
     /// By resource.
-    bases: Vec<Basis>,
+    pub(super) bases: Vec<Basis>,
     /// `[service][feature]`; `None` where the service has no such metric.
-    baselines: Vec<Vec<Option<Baseline>>>,
+    pub(super) baselines: Vec<Vec<Option<Baseline>>>,
     /// Median requests served per interval, by service.
-    requests: Vec<f64>,
-    in_flight: InFlight,
+    pub(super) requests: Vec<f64>,
+    pub(super) in_flight: InFlight,
+    /// Services that have changed since most of the history was written: what they show there is not
+    /// normal for them any more, their baseline is. Empty when there are none.
+    pub(super) changed: Vec<bool>,
 }
 
 /// How abnormal one feature is.
@@ -116,7 +119,7 @@ pub struct Inputs {
 }
 
 /// Log levels of every feature: `[service, feature, frame]`, NaN where missing.
-fn log_levels(frames: &[&Frame], net: &CausalNet, features: &[Feature]) -> Array3<f64> {
+pub(super) fn log_levels(frames: &[&Frame], net: &CausalNet, features: &[Feature]) -> Array3<f64> {
     let shape = (net.services.len(), features.len(), frames.len());
     let mut levels = Array3::from_elem(shape, f64::NAN);
     for (t, frame) in frames.iter().enumerate() {
@@ -153,6 +156,7 @@ impl FeatureModel {
             baselines,
             requests,
             in_flight,
+            changed: Vec::new(),
             features,
         };
         let cells = this.cells(&levels, &load, &heat, net, met);
@@ -275,7 +279,7 @@ impl FeatureModel {
     }
 
     /// ln(requests served / median of that), by service.
-    fn loads_of(&self, frame: &Frame, net: &CausalNet) -> Vec<f64> {
+    pub(super) fn loads_of(&self, frame: &Frame, net: &CausalNet) -> Vec<f64> {
         let normal = self.requests.iter();
         served(frame, net).into_iter().zip(normal).map(|(now, n)| load_log(now, *n)).collect()
     }
@@ -291,9 +295,14 @@ impl FeatureModel {
                 let score = |f: usize| {
                     let b = self.baselines[j][f].as_ref()?;
                     let (now, then) = (now[[j, f, 0]], then[[j, f, 0]]);
-                    let z = b.score(now, loads_now[j], heat_now[j])
-                        - b.score(then, loads_then[j], heat_then[j]);
-                    let deviation = b.deviation(now, heat_now[j]) - b.deviation(then, heat_then[j]);
+                    let (usual_z, usual) = if self.has_changed(j) {
+                        (0.0, 0.0)
+                    } else {
+                        let z = b.score(then, loads_then[j], heat_then[j]);
+                        (z, b.deviation(then, heat_then[j]))
+                    };
+                    let z = b.score(now, loads_now[j], heat_now[j]) - usual_z;
+                    let deviation = b.deviation(now, heat_now[j]) - usual;
                     let amplitude = self.scaler.scale(f, deviation);
                     z.is_finite().then_some(Score { feature: f, z, amplitude })
                 };
@@ -328,7 +337,7 @@ impl Baseline {
 
     /// Deviation from normal once load and work in flight are accounted for, in robust standard
     /// deviations.
-    fn score(&self, log_level: f64, load: f64, in_flight: f64) -> f64 {
+    pub(super) fn score(&self, log_level: f64, load: f64, in_flight: f64) -> f64 {
         let (usual, deviation) = self.pressure.at(in_flight);
         (log_level - self.load.at(load) - usual) / self.sigma.max(deviation)
     }

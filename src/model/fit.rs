@@ -40,6 +40,9 @@ pub fn fit(
         evaluator: Evaluator::new(Network::from(&gvae), layout),
         calm: Vec::new(),
         slowest: Vec::new(),
+        usual: Vec::new(),
+        changed_at: Vec::new(),
+        trained_services: lesson.net.services.len(),
         quality: Quality { r2: 0.0, r2_log: 0.0, r2_prior: 0.0, rmse_ms: 0.0, by_rpc: Vec::new() },
     };
     let calm = lesson.frames.iter().zip(lesson.met).filter(|(_, met)| **met).map(|(f, _)| *f);

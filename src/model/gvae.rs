@@ -22,9 +22,9 @@ pub(super) const EDGE_WEIGHT: (f32, f32) = (-0.1, 4.0);
 /// Largest exponent of the soft maximum over children.
 pub(super) const SHARPNESS_MAX: f32 = 12.0;
 /// Share of the server's latency that is its own to begin with, when it also waits for others.
-const OWN_SHARE_START: f32 = 0.4;
+pub(super) const OWN_SHARE_START: f32 = 0.4;
 /// The same for what a client adds to request, server and response.
-const CLIENT_SHARE_START: f32 = 0.03;
+pub(super) const CLIENT_SHARE_START: f32 = 0.03;
 
 /// Inputs of each kind of network.
 pub(super) const SERVER_DECODER_IN: usize =
@@ -206,6 +206,17 @@ impl Gvae {
 
     /// L^s = ln(e^children + e^own): what it waits for and what it does itself.
     fn decode_server(&self, index: &Index, d: &Tensors, z: &Tensor<3>) -> Tensor<3> {
+        let (children, own) = self.server_terms(index, d, z);
+        log_add_exp(children, own).clamp_max(index.ceiling)
+    }
+
+    /// The two terms of a server latency: (children, own), each `[rpc, level, batch]`.
+    pub(super) fn server_terms(
+        &self,
+        index: &Index,
+        d: &Tensors,
+        z: &Tensor<3>,
+    ) -> (Tensor<3>, Tensor<3>) {
         let children = self.softmax_children(index, d.children.clone(), d.slowest.clone());
         let normal = self.softmax_children(
             index,
@@ -230,7 +241,7 @@ impl Gvae {
             1,
         );
         let own = self.own_server.val() + self.decoder_server.forward(inputs);
-        log_add_exp(children, own).clamp_max(index.ceiling)
+        (children, own)
     }
 
     /// Soft maximum over the children of each RPC: between their sum and their largest.
@@ -255,6 +266,17 @@ impl Gvae {
     }
 
     fn decode_client(&self, index: &Index, d: &Tensors, z: &Tensor<3>) -> Tensor<3> {
+        let (parts, own) = self.client_terms(index, d, z);
+        log_add_exp(parts, own).clamp_max(index.ceiling)
+    }
+
+    /// The two terms of a client latency: (its parts, own), each `[client, level, batch]`.
+    pub(super) fn client_terms(
+        &self,
+        index: &Index,
+        d: &Tensors,
+        z: &Tensor<3>,
+    ) -> (Tensor<3>, Tensor<3>) {
         let parts = self.softmax_parts(d.parts.clone());
         let excess = parts.clone() - self.softmax_parts(index.normal_parts.clone());
         let inputs = Tensor::cat(
@@ -267,7 +289,7 @@ impl Gvae {
             1,
         );
         let own = self.own_client.val() + self.decoder_client.forward(inputs);
-        log_add_exp(parts, own).clamp_max(index.ceiling)
+        (parts, own)
     }
 
     /// # Shapes

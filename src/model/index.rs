@@ -1,12 +1,13 @@
 //! The structure of a layout as constant tensors: who calls whom, who serves what, what is normal.
 //!
-//! In: a [`Layout`]. Out: [`Index`], which the networks of the GVAE are wired by. Absent on purpose:
+//! In: a [`Layout`] and which [`Part`] of it. Out: [`Index`], which the networks of the GVAE are wired by. Absent on purpose:
 //! anything that is learnt.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::dataset::{NO_CHILD, Tensors, aggregate};
+use super::dataset::{Aggregate, NO_CHILD, Tensors, aggregate};
 use super::layout::{Kind, LEVEL_COUNT, Layout};
+use super::part::Part;
 use crate::data::RpcKind;
 
 /// Constant index and incidence tensors of a layout.
@@ -67,9 +68,31 @@ pub(super) fn constant(
     Tensor::from_data(TensorData::new(values, [nodes.max(1), width, 1]), device)
 }
 
+/// What decoders see when everything is normal.
+struct Normals<'a> {
+    layout: &'a Layout,
+    children: Aggregate,
+}
+
+impl<'a> Normals<'a> {
+    fn new(layout: &'a Layout) -> Self {
+        let children = aggregate(layout, |k| layout.normal[Kind::Client as usize][k]);
+        Self { layout, children }
+    }
+
+    /// Part `q / LEVEL_COUNT` of the client latency of RPC `i`.
+    fn part(&self, i: usize, q: usize) -> f32 {
+        if self.layout.kind[i] == RpcKind::Messaging {
+            return NO_CHILD;
+        }
+        let kind = [Kind::Request, Kind::Response, Kind::Server][q / LEVEL_COUNT];
+        self.layout.normal[kind as usize][i][q % LEVEL_COUNT]
+    }
+}
+
 impl Index {
-    /// Builds the constants of `layout` on `device`.
-    pub fn new(layout: &Layout, device: &Device) -> Self {
+    /// Builds the constants of a part of `layout` on `device`.
+    pub fn new(layout: &Layout, part: &Part, device: &Device) -> Self {
         let list = |values: Vec<usize>| {
             let values: Vec<i32> = if values.is_empty() {
                 vec![0]
@@ -79,51 +102,54 @@ impl Index {
             let count = values.len();
             Tensor::<1, Int>::from_data(TensorData::new(values, [count]), device)
         };
-        let rpcs = layout.callee.len();
-        let caller = |i: usize| layout.caller[i].unwrap_or(0);
+        let (services, rpcs) = (&part.services, &part.rpcs);
+        let (clients, paired) = (part.client_rpcs(layout), part.paired_rpcs(layout));
+        let callees = |of: &[usize]| {
+            list(of.iter().map(|i| part.service_place(Some(layout.callee[*i]))).collect())
+        };
+        let callers =
+            |of: &[usize]| list(of.iter().map(|i| part.service_place(layout.caller[*i])).collect());
+        let parents: Vec<usize> = part
+            .edges
+            .iter()
+            .map(|e| rpcs.binary_search(&layout.edges[*e].parent).unwrap_or(0))
+            .collect();
         let flag = |value: bool| f32::from(u8::from(value));
-        let waits = waits(layout);
-        let normal = |k: Kind, i: usize| layout.normal[k as usize][i];
-        let at_normal = aggregate(layout, |k| normal(Kind::Client, k));
-        let clients = &layout.clients;
-        let widest = (0..layout.services)
-            .map(|j| layout.callee.iter().filter(|c| **c == j).count())
-            .max()
-            .unwrap_or(1)
-            .max(1);
-        let padded = (0..layout.services).flat_map(|j| {
-            let served: Vec<usize> = (0..rpcs).filter(|i| layout.callee[*i] == j).collect();
+        let serves = |j: usize, i: usize| layout.callee[rpcs[i]] == services[j];
+        let served = |j: usize| (0..rpcs.len()).filter(move |i| serves(j, *i));
+        let widest = (0..services.len()).map(|j| served(j).count()).max().unwrap_or(1).max(1);
+        let padded = (0..services.len()).flat_map(|j| {
+            let served: Vec<usize> = served(j).collect();
             (0..widest).map(move |n| served.get(n).or_else(|| served.last()).copied().unwrap_or(0))
         });
+        let waits = waits(layout);
+        let normal = Normals::new(layout);
         Self {
-            callee: list(layout.callee.clone()),
-            caller: list((0..rpcs).map(caller).collect()),
-            client_caller: list(clients.iter().map(|i| caller(*i)).collect()),
-            paired_callee: list(layout.paired.iter().map(|i| layout.callee[*i]).collect()),
-            paired_caller: list(layout.paired.iter().map(|i| caller(*i)).collect()),
-            edge_parent: list(layout.edges.iter().map(|e| e.parent).collect()),
-            parents: incidence(rpcs, layout.edges.len(), device, |i, e| {
-                flag(layout.edges[e].parent == i)
-            }),
-            served_mean: mean_of(layout.services, rpcs, device, |j, i| layout.callee[i] == j),
+            callee: callees(rpcs),
+            caller: callers(rpcs),
+            client_caller: callers(&clients),
+            paired_callee: callees(&paired),
+            paired_caller: callers(&paired),
+            edge_parent: list(parents.clone()),
+            parents: incidence(rpcs.len(), parents.len(), device, |i, e| flag(parents[e] == i)),
+            served_mean: mean_of(services.len(), rpcs.len(), device, serves),
             served_padded: (list(padded.collect()), widest),
-            serves: constant(layout.services, 1, device, &|j, _| flag(layout.callee.contains(&j))),
-            invoked_mean: mean_of(layout.services, clients.len(), device, |j, c| {
-                layout.caller[clients[c]] == Some(j)
+            serves: constant(services.len(), 1, device, &|j, _| flag(served(j).next().is_some())),
+            invoked_mean: mean_of(services.len(), clients.len(), device, |j, c| {
+                layout.caller[clients[c]] == Some(services[j])
             }),
-            dark: constant(rpcs, 1, device, &|i, _| flag(layout.kind[i] == RpcKind::ClientOnly)),
-            waits: constant(rpcs, 1, device, &|i, _| flag(waits[i])),
-            normal_children: constant(layout.edges.len(), LEVEL_COUNT, device, &|e, q| {
-                at_normal.children[e][q]
+            dark: constant(rpcs.len(), 1, device, &|i, _| {
+                flag(layout.kind[rpcs[i]] == RpcKind::ClientOnly)
             }),
-            normal_slowest: constant(rpcs, LEVEL_COUNT, device, &|i, q| at_normal.slowest[i][q]),
+            waits: constant(rpcs.len(), 1, device, &|i, _| flag(waits[rpcs[i]])),
+            normal_children: constant(part.edges.len(), LEVEL_COUNT, device, &|e, q| {
+                normal.children.children[part.edges[e]][q]
+            }),
+            normal_slowest: constant(rpcs.len(), LEVEL_COUNT, device, &|i, q| {
+                normal.children.slowest[rpcs[i]][q]
+            }),
             normal_parts: constant(clients.len(), 3 * LEVEL_COUNT, device, &|c, q| {
-                let i = clients[c];
-                if layout.kind[i] == RpcKind::Messaging {
-                    return NO_CHILD;
-                }
-                let kind = [Kind::Request, Kind::Response, Kind::Server][q / LEVEL_COUNT];
-                normal(kind, i)[q % LEVEL_COUNT]
+                normal.part(clients[c], q)
             }),
             ceiling: layout.ceiling,
         }

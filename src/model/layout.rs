@@ -6,7 +6,10 @@
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Frame, LEVELS, Percentiles, RpcKind, RpcWindow};
+use super::refresh::Affected;
+use super::reshape::Matching;
+use super::shift::moved;
+use crate::data::{Frame, LEVELS, Percentiles, RpcKey, RpcKind, RpcWindow};
 use crate::graph::CausalNet;
 use crate::stats::{centre_and_spread, median};
 
@@ -126,6 +129,54 @@ impl Layout {
         layout
     }
 
+    /// The layout of `net` after a change, counted in the `frames` since: trained services move as far
+    /// from `old` as the calm ones of these frames say, new ones are as counted, the rest stays.
+    pub(super) fn refreshed(
+        net: &CausalNet,
+        old: &Self,
+        matching: &Matching,
+        affected: &Affected,
+        (frames, met): (&[&Frame], &[bool]),
+    ) -> Self {
+        let mut new = Self::new(net, frames, met);
+        let usual_delay = median_of(&old.delay_sigma);
+        for i in 0..net.rpcs.len() {
+            let Some(was) = matching.rpcs[i] else {
+                new.delay_sigma[i] = new.delay_sigma[i].max(usual_delay);
+                continue;
+            };
+            let ends = [Some(new.callee[i]), new.caller[i]];
+            let is_one_of = |list: &[bool]| ends.into_iter().flatten().any(|j: usize| list[j]);
+            if !is_one_of(&affected.changed) || new.requests[i] == 0.0 {
+                new.requests[i] = old.requests[was];
+            }
+            new.delay_sigma[i] = old.delay_sigma[was];
+            let is_trained = is_one_of(&affected.trained);
+            for k in 0..4 {
+                let before = old.normal[k][was];
+                let after = &mut new.normal[k][i];
+                *after = if is_trained {
+                    moved_levels(before, k, &net.rpcs[i].key, frames, met)
+                } else {
+                    before
+                };
+            }
+        }
+        let calls = |edge: &Edge| {
+            let (parent, child) = (matching.rpcs[edge.parent]?, matching.rpcs[edge.child]?);
+            let same = old.edges.iter().find(|e| e.parent == parent && e.child == child)?;
+            let is_recounted = affected.changed[new.callee[edge.parent]];
+            (!is_recounted || new.requests[edge.child] == 0.0).then_some(same.calls)
+        };
+        let kept: Vec<Option<f32>> = new.edges.iter().map(calls).collect();
+        for (edge, kept) in new.edges.iter_mut().zip(kept) {
+            edge.calls = kept.unwrap_or(edge.calls);
+        }
+        new.pool = shares(net.pools().0, &new.requests);
+        new.ceiling = new.ceiling.max(old.ceiling);
+        new
+    }
+
     /// Latencies of a frame in log space; RPCs that were not seen get their normal values.
     pub fn observe(&self, frame: &Frame, net: &CausalNet) -> Observed {
         let shape = (4, net.rpcs.len(), LEVEL_COUNT);
@@ -216,6 +267,32 @@ pub(super) fn mean_ms(log: &[f32; LEVEL_COUNT]) -> f32 {
 pub(super) fn delay_level(window: &RpcWindow) -> f64 {
     let sum = |q: usize| f64::from(log_ms(window.request.0[q] + window.response.0[q]));
     f64::midpoint(sum(0), sum(2))
+}
+
+/// `before`, moved as far as the calm ones of `frames` say, level by level.
+fn moved_levels(
+    before: [f32; LEVEL_COUNT],
+    kind: usize,
+    key: &RpcKey,
+    frames: &[&Frame],
+    met: &[bool],
+) -> [f32; LEVEL_COUNT] {
+    let is_any_calm = met.contains(&true);
+    let seen: Vec<&Percentiles> = frames
+        .iter()
+        .zip(met)
+        .filter(|(_, met)| **met || !is_any_calm)
+        .filter_map(|(f, _)| f.rpc(key).filter(|w| w.count > 0))
+        .map(|w| [&w.server, &w.client, &w.request, &w.response][kind])
+        .collect();
+    std::array::from_fn(|q| {
+        let moves: Vec<f64> = seen.iter().map(|p| f64::from(log_ms(p.0[q]) - before[q])).collect();
+        before[q] + moved(&moves, 0.0) as f32
+    })
+}
+
+fn median_of(values: &[f32]) -> f32 {
+    median(values.iter().map(|v| f64::from(*v))).unwrap_or(1.0) as f32
 }
 
 /// Smallest deviation of a delay that is believed, in log units.

@@ -47,6 +47,12 @@ impl LoadFit {
         fit
     }
 
+    /// The same curve, higher by `distance`.
+    pub(super) fn moved(&self, distance: f64) -> Self {
+        let [constant, linear, quadratic] = self.coefficients;
+        Self { coefficients: [constant + distance, linear, quadratic], range: self.range }
+    }
+
     /// The level that load `l` explains.
     pub(super) fn at(&self, l: f64) -> f64 {
         let l = l.clamp(self.range.0, self.range.1);

@@ -6,6 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::predict::Model;
+use crate::data::{TrainingDone, TrainingKind};
 use crate::observe::Registry;
 
 type Float = Gauge<f64, AtomicU64>;
@@ -15,10 +16,14 @@ type Float = Gauge<f64, AtomicU64>;
 pub struct Metrics {
     /// 1 while a model is being trained.
     pub training: Gauge,
-    /// Models put to use.
-    pub trained: Counter,
+    trained: Counter,
     /// Trainings that failed or gave a worse model.
     pub failed: Counter,
+    /// 1 while a higher trace sampling ratio is advised.
+    pub converging: Gauge,
+    partial: Counter,
+    training_seconds: Float,
+    services: Gauge,
     r2: Float,
     rmse_seconds: Float,
     trained_at: Gauge,
@@ -34,6 +39,26 @@ impl Metrics {
         r.register("training", "1 while a model is being trained", m.training.clone());
         r.register("trained", "Models put to use", m.trained.clone());
         r.register("failed", "Trainings that gave no usable model", m.failed.clone());
+        r.register(
+            "partial",
+            "Models put to use that a change had partly retrained",
+            m.partial.clone(),
+        );
+        r.register(
+            "converging",
+            "1 while a higher trace sampling ratio is advised",
+            m.converging.clone(),
+        );
+        r.register(
+            "training_seconds",
+            "Duration of the training that gave the model in use",
+            m.training_seconds.clone(),
+        );
+        r.register(
+            "training_services",
+            "Services trained in the training that gave the model in use",
+            m.services.clone(),
+        );
         r.register("r2_ratio", "R squared on held-back intervals", m.r2.clone());
         r.register("rmse_seconds", "RMSE on held-back intervals", m.rmse_seconds.clone());
         r.register(
@@ -46,12 +71,25 @@ impl Metrics {
         m
     }
 
+    /// A training gave the model in use.
+    pub(super) fn trained(&self, done: &TrainingDone) {
+        self.trained.inc();
+        if done.kind == TrainingKind::Partial {
+            self.partial.inc();
+        }
+        self.training_seconds.set(done.seconds);
+        self.services.set(signed(done.services));
+    }
+
     pub(super) fn show(&self, model: &Model) {
-        let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.r2.set(model.quality.r2);
         self.rmse_seconds.set(model.quality.rmse_ms / 1000.0);
         self.trained_at.set(model.trained_at.0 / 1000);
         self.intervals.set(signed(model.intervals));
         self.parameters.set(signed(model.evaluator.network.parameters()));
     }
+}
+
+fn signed(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }

@@ -1,7 +1,7 @@
 //! The trained networks as plain arrays: what is asked at diagnosis, without burn.
 
 use burn::tensor::Tensor;
-use ndarray::{Array2, Array3, Axis};
+use ndarray::{Array2, Array3, Axis, RemoveAxis};
 
 use super::error::Error;
 use super::gvae::Gvae;
@@ -128,6 +128,55 @@ fn exp(x: f32) -> f32 {
     let series = SERIES.iter().fold(0.0, |sum, c| sum * r + c);
     let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
     (series * r * r + r + 1.0) * power
+}
+
+/// Networks taken from one model for another (paper 4.4). A row is a node's.
+impl PlainStack {
+    /// Weights and biases of every layer.
+    pub(super) fn layers(&self) -> &[(Array3<f32>, Array2<f32>)] {
+        &self.0
+    }
+
+    /// One network per list: the mean of the nodes in it.
+    pub(super) fn gather(&self, nodes: &[Vec<usize>]) -> Self {
+        Self(self.0.iter().map(|(w, b)| (gather(w, nodes), gather(b, nodes))).collect())
+    }
+
+    /// Puts network `n` of `from` in the place of node `to[n]`.
+    pub(super) fn scatter(&mut self, from: &Self, to: &[(usize, usize)]) {
+        for ((w, b), (new_w, new_b)) in self.0.iter_mut().zip(&from.0) {
+            scatter(w, new_w, to);
+            scatter(b, new_b, to);
+        }
+    }
+}
+
+/// Rows along the first axis: each the mean of the rows in its list, zeros for an empty one.
+pub(super) fn gather<D: RemoveAxis>(
+    from: &ndarray::Array<f32, D>,
+    rows: &[Vec<usize>],
+) -> ndarray::Array<f32, D> {
+    let mut shape = from.raw_dim();
+    shape[0] = rows.len().max(1);
+    let mut out = ndarray::Array::zeros(shape);
+    for (mut row, of) in out.axis_iter_mut(Axis(0)).zip(rows) {
+        for &source in of {
+            row += &from.index_axis(Axis(0), source);
+        }
+        row /= of.len().max(1) as f32;
+    }
+    out
+}
+
+/// Copies row `a` of `from` to row `b` of `into` for every `(a, b)`.
+pub(super) fn scatter<D: RemoveAxis>(
+    into: &mut ndarray::Array<f32, D>,
+    from: &ndarray::Array<f32, D>,
+    rows: &[(usize, usize)],
+) {
+    for &(a, b) in rows {
+        into.index_axis_mut(Axis(0), b).assign(&from.index_axis(Axis(0), a));
+    }
 }
 
 impl From<&Stack> for PlainStack {

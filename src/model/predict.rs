@@ -4,7 +4,10 @@ use super::abduct::{Abducted, Latent};
 use super::features::{FeatureModel, Inputs};
 use super::infer::Evaluator;
 use super::layout::delay_level;
+use super::refresh::Affected;
+use super::reshape::Matching;
 use super::slowness::{Calm, Excess, Slowest};
+use super::usual::{Look, Usual};
 use super::world::Scene;
 use crate::data::{EventTime, Frame, Resource, RpcKind, Scope};
 use crate::graph::{Case, CausalNet, Deviations, Latencies, Mechanism, Quality, Query, Situation};
@@ -28,6 +31,12 @@ pub struct Model {
     pub calm: Vec<Calm>,
     /// How slow the slowest RPC of each service is then.
     pub slowest: Vec<Slowest>,
+    /// How each service looks while QoS is met.
+    pub usual: Vec<Usual>,
+    /// Begin of the first interval in which each service was what it is; the epoch when it always was.
+    pub changed_at: Vec<EventTime>,
+    /// Services that the newest training was about: all of them, or those a change affected.
+    pub trained_services: usize,
     /// Goodness of fit.
     pub quality: Quality,
 }
@@ -49,29 +58,79 @@ impl Model {
         (self.evaluator.abduct(observed, &inputs), inputs)
     }
 
-    /// Learns how slow everything is by itself while QoS is met.
+    /// Learns how slow everything is by itself, and how it looks, while QoS is met.
     pub(super) fn learn_calm(&mut self, calm: &[&Frame]) {
-        let mut by_rpc = vec![Vec::new(); self.net.rpcs.len()];
-        let mut frames = Vec::with_capacity(calm.len());
-        for frame in calm {
+        let excess = self.excess(calm);
+        self.calm = self.by_rpc(&excess).iter().map(|list| Calm::fit(list)).collect();
+        self.slowest = self.largest(&excess).iter().map(|list| Slowest::fit(list)).collect();
+        let looks: Vec<Look> = calm.iter().map(|f| Look::at(self, f)).collect();
+        self.usual = Usual::learn(&looks, self.net.services.len());
+    }
+
+    /// Takes over what `base` knows about calm, and learns about trained services from the `calm` frames
+    /// since the change.
+    pub(super) fn inherit_calm(
+        &mut self,
+        base: &Self,
+        matching: &Matching,
+        affected: &Affected,
+        calm: &[&Frame],
+    ) {
+        let excess = self.excess(calm);
+        let typical = Calm::typical(&base.calm);
+        let of_rpc = |(i, seen): (usize, Vec<Excess>)| match matching.rpcs[i] {
+            Some(was) if !affected.trained[self.net.rpcs[i].callee] => base.calm[was],
+            Some(was) => base.calm[was].moved(&seen),
+            None => typical.moved(&seen),
+        };
+        self.calm = self.by_rpc(&excess).into_iter().enumerate().map(of_rpc).collect();
+        let typical = Slowest::typical(&base.slowest);
+        let of_service = |(j, seen): (usize, Vec<f64>)| match matching.services[j] {
+            Some(was) if !affected.trained[j] => base.slowest[was],
+            Some(was) => base.slowest[was].moved(&seen),
+            None => typical.moved(&seen),
+        };
+        self.slowest = self.largest(&excess).into_iter().enumerate().map(of_service).collect();
+        let looks: Vec<Look> = calm.iter().map(|f| Look::at(self, f)).collect();
+        let mut usual = Usual::learn(&looks, self.net.services.len());
+        for (j, mine) in usual.iter_mut().enumerate().filter(|(j, _)| !affected.trained[*j]) {
+            let was = matching.services[j].and_then(|was| base.usual.get(was));
+            *mine = was.cloned().unwrap_or_default();
+        }
+        self.usual = usual;
+    }
+
+    /// How much slower than its normal self each RPC is: by frame, then by RPC.
+    fn excess(&self, frames: &[&Frame]) -> Vec<Vec<Option<Excess>>> {
+        let of = |frame: &&Frame| {
             let (seen, inputs) = self.look_at(frame);
             let excess = Scene::new(&self.evaluator, seen, &inputs.at_normal()).excess();
-            let excess: Vec<Option<Excess>> =
-                excess.iter().map(|e| e.as_ref().map(Excess::from)).collect();
-            for (list, excess) in by_rpc.iter_mut().zip(&excess) {
-                list.extend(*excess);
-            }
-            frames.push(excess);
-        }
-        self.calm = by_rpc.iter().map(|list| Calm::fit(list)).collect();
-        let mut by_service = vec![Vec::new(); self.net.services.len()];
-        for excess in &frames {
-            let scores: Vec<Option<f64>> = self.rpc_slowness(excess);
-            for (list, served) in by_service.iter_mut().zip(&self.evaluator.served) {
-                list.extend(largest(served, &scores));
-            }
-        }
-        self.slowest = by_service.iter().map(|list| Slowest::fit(list)).collect();
+            excess.iter().map(|e| e.as_ref().map(Excess::from)).collect()
+        };
+        frames.iter().map(of).collect()
+    }
+
+    /// Everything that was seen of each RPC.
+    fn by_rpc(&self, frames: &[Vec<Option<Excess>>]) -> Vec<Vec<Excess>> {
+        let of = |i: usize| frames.iter().filter_map(|excess| excess[i]).collect();
+        (0..self.net.rpcs.len()).map(of).collect()
+    }
+
+    /// The largest score among the RPCs of each service in every frame in which one was seen.
+    fn largest(&self, frames: &[Vec<Option<Excess>>]) -> Vec<Vec<f64>> {
+        let scores: Vec<Vec<Option<f64>>> = frames.iter().map(|e| self.rpc_slowness(e)).collect();
+        let of = |served: &Vec<usize>| scores.iter().filter_map(|s| largest(served, s)).collect();
+        self.evaluator.served.iter().map(of).collect()
+    }
+
+    /// Begin of the first interval from which on service `j` has been what it is.
+    pub fn changed_since(&self, j: usize) -> EventTime {
+        self.changed_at.get(j).copied().unwrap_or_default()
+    }
+
+    /// Begin of the first interval after the newest change it knows of.
+    pub fn newest_change(&self) -> Option<EventTime> {
+        self.changed_at.iter().copied().max().filter(|t| *t > EventTime::default())
     }
 
     /// How slow each RPC is by itself; `None` when it was not seen.
@@ -111,7 +170,8 @@ impl Mechanism for Model {
 
     fn abduct<'a>(&'a self, frame: &'a Frame, normal: &'a Frame) -> Box<dyn Case + 'a> {
         let (seen, _) = self.look_at(frame);
-        let scene = Scene::new(&self.evaluator, seen, &self.features.inputs(normal, &self.net));
+        let inputs = self.features.normal_inputs(normal, &self.net);
+        let scene = Scene::new(&self.evaluator, seen, &inputs);
         Box::new(Seen { model: self, frame, normal, scene })
     }
 

@@ -9,7 +9,8 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::load::per_service;
+use super::load::{per_service, served};
+use super::shift::moved;
 use crate::data::Frame;
 use crate::graph::CausalNet;
 use crate::stats::{median, quantile};
@@ -18,6 +19,8 @@ use crate::stats::{median, quantile};
 const EDGES: [f64; 6] = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0];
 /// Values in a bin before they are believed, of one service and of all.
 const VALUES_MIN: (usize, usize) = (12, 24);
+/// Keeps the logarithm of work in flight finite.
+const BUSY_MIN: f64 = 1e-6;
 
 /// One feature at one service, or at all of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,6 +44,17 @@ impl Pressure {
             };
         }
         Self { bins }
+    }
+
+    /// What is usual among services: for one of which too little was seen.
+    pub(super) fn typical(all: &[&Self]) -> Self {
+        let bin = |n: usize| {
+            let middle = |pick: fn((f64, f64)) -> f64| {
+                median(all.iter().filter_map(|p| p.bins[n]).map(pick))
+            };
+            Some((middle(|b| b.0)?, middle(|b| b.1)?))
+        };
+        Self { bins: std::array::from_fn(bin) }
     }
 
     /// Usual rise at this much work in flight, and deviation around it.
@@ -89,10 +103,36 @@ impl InFlight {
         Self { normal: (0..net.services.len()).map(|j| [middle(j, 0), middle(j, 1)]).collect() }
     }
 
+    /// The same for `net` after a change: services that were not `trained` keep what they had where they
+    /// were, trained ones move as far as `calm` frames say once their `load` (service, frame) is accounted
+    /// for, new ones are as counted.
+    pub(super) fn refreshed(
+        &self,
+        calm: &[&Frame],
+        net: &CausalNet,
+        (matching, trained): (&[Option<usize>], &[bool]),
+        load: impl Fn(usize, usize) -> f64,
+    ) -> Self {
+        let counted = Self::fit(calm, &vec![true; calm.len()], net);
+        let known = |j: usize| matching[j].map_or(counted.normal[j], |was| self.normal[was]);
+        let known = Self { normal: (0..net.services.len()).map(known).collect() };
+        let requests: Vec<Vec<f64>> = calm.iter().map(|f| served(f, net)).collect();
+        let rise = known.of_all(calm, net);
+        let refresh = |(j, normal): (usize, &[f64; 2])| {
+            if !trained[j] || matching[j].is_none() {
+                return *normal;
+            }
+            let seen = (0..calm.len()).filter(|t| requests[*t][j] > 0.0);
+            let moves: Vec<f64> = seen.map(|t| rise[[j, t]] - load(j, t)).collect();
+            normal.map(|n| n.max(BUSY_MIN) * moved(&moves, 0.0).exp())
+        };
+        Self { normal: known.normal.iter().enumerate().map(refresh).collect() }
+    }
+
     /// ln relative to normal, by service.
     pub(super) fn of(&self, frame: &Frame, net: &CausalNet) -> Vec<f64> {
         let log = |(now, normal): ([f64; 2], &[f64; 2])| {
-            let part = |k: usize| (now[k].max(1e-6) / normal[k].max(1e-6)).ln();
+            let part = |k: usize| (now[k].max(BUSY_MIN) / normal[k].max(BUSY_MIN)).ln();
             (part(0) + part(1)) / 2.0
         };
         busy(frame, net).into_iter().zip(&self.normal).map(log).collect()

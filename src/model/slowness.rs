@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::infer::Levels;
 use super::layout::LEVEL_COUNT;
-use crate::stats::centre_and_spread;
+use super::shift::moved;
+use crate::stats::{centre_and_spread, median};
 
 /// Smallest deviation that is believed, in log units.
 const SIGMA_MIN: f64 = 0.03;
@@ -55,6 +56,21 @@ impl Calm {
         Self { whole: fit(|e| e.whole), tail: fit(|e| e.tail) }
     }
 
+    /// The same deviations around a centre that has moved as far as `calm` says.
+    pub(super) fn moved(&self, calm: &[Excess]) -> Self {
+        let centre = |(middle, sigma): (f64, f64), pick: fn(&Excess) -> f64| {
+            let moves: Vec<f64> = calm.iter().map(|e| pick(e) - middle).collect();
+            (middle + moved(&moves, sigma), sigma)
+        };
+        Self { whole: centre(self.whole, |e| e.whole), tail: centre(self.tail, |e| e.tail) }
+    }
+
+    /// What is usual among RPCs: for one of which too little was seen.
+    pub(super) fn typical(all: &[Self]) -> Self {
+        let sigma = |pick: fn(&Self) -> f64| median(all.iter().map(pick)).unwrap_or(f64::MAX);
+        Self { whole: (0.0, sigma(|c| c.whole.1)), tail: (0.0, sigma(|c| c.tail.1)) }
+    }
+
     /// Robust z-score of an excess.
     pub fn score(&self, excess: Excess) -> f64 {
         let z = |value: f64, (middle, sigma): (f64, f64)| (value - middle) / sigma;
@@ -68,6 +84,21 @@ impl Slowest {
         let (centre, sigma) = centre_and_spread(calm).unwrap_or_default();
         // The slowest of many varies less than each of them, which makes no trifle extraordinary.
         Self { centre, sigma: sigma.max(1.0) }
+    }
+
+    /// The same deviation around a centre that has moved as far as the largest scores in `calm` frames say.
+    pub(super) fn moved(&self, calm: &[f64]) -> Self {
+        let moves: Vec<f64> = calm.iter().map(|z| z - self.centre).collect();
+        Self { centre: self.centre + moved(&moves, self.sigma), sigma: self.sigma }
+    }
+
+    /// What is usual among services: for one of which too little was seen.
+    pub(super) fn typical(all: &[Self]) -> Self {
+        let middle = |pick: fn(&Self) -> f64| median(all.iter().map(pick));
+        Self {
+            centre: middle(|s| s.centre).unwrap_or(0.0),
+            sigma: middle(|s| s.sigma).unwrap_or(1.0),
+        }
     }
 
     /// Robust z-score of the largest score.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -12,73 +13,24 @@ use super::config::Config;
 use super::dataset::split;
 use super::error::Error;
 use super::fit::fit;
+use super::memory::newest_that_fit;
 use super::metrics::Metrics;
+use super::partial::{Reach, Update, retrain};
+use super::policy::{Policy, Work};
 use super::predict::Model;
 use super::quality::within_r2;
+use super::status::Status;
 use super::train::Lesson;
-use crate::data::{EventTime, FeatureUse, Frame, ModelState, ModelStatus, NodeQuality, SavedModel};
+use crate::data::{
+    EventTime, Frame, ModelState, SamplingAdvice, SavedModel, TrainingDone, TrainingKind,
+};
 use crate::graph::{CausalNet, RpcGraph};
 
 /// A new model may be this much worse (R² in log space, within RPCs) than the one in use, on intervals
 /// neither was trained on: it knows newer data, and the measure is noisy.
 const TOLERANCE: f64 = 0.02;
-/// Share of the requests that may be of RPCs the model does not know before it is trained again early.
-const UNKNOWN_MAX: f64 = 0.05;
-/// Newest intervals that are looked at for that, and intervals between two such trainings.
-const LOOK_BACK: usize = 20;
-
-/// What everybody sees of the model.
-#[derive(Clone, Debug, Default)]
-pub struct Status {
-    /// What it is doing.
-    pub state: ModelState,
-    /// Share of the current training that is done.
-    pub progress: f32,
-    /// The model in use.
-    pub model: Option<Arc<Model>>,
-    /// What went wrong the last time, until something goes right.
-    pub error: Option<String>,
-    /// Trainings finished since the start, whatever came of them.
-    pub trainings: u64,
-}
-
-impl Status {
-    /// What the API says.
-    pub fn view(&self) -> ModelStatus {
-        let model = self.model.as_deref();
-        let quality = model.map(|m| &m.quality);
-        ModelStatus {
-            state: self.state,
-            progress: self.progress,
-            id: model.map(|m| m.id.clone()),
-            trained_at: model.map(|m| m.trained_at),
-            intervals: model.map(|m| m.intervals),
-            r2: quality.map(|q| q.r2),
-            r2_log: quality.map(|q| q.r2_log),
-            r2_prior: quality.map(|q| q.r2_prior),
-            rmse_ms: quality.map(|q| q.rmse_ms),
-            parameters: model.map(|m| m.evaluator.network.parameters()),
-            nodes: model.map(nodes).unwrap_or_default(),
-            features: model.map(features).unwrap_or_default(),
-            error: self.error.clone(),
-            trainings: self.trainings,
-        }
-    }
-}
-
-fn nodes(model: &Model) -> Vec<NodeQuality> {
-    let fit = model.net.rpcs.iter().zip(&model.quality.by_rpc);
-    fit.map(|(rpc, r2)| NodeQuality { rpc: rpc.key.to_string(), r2: *r2 }).collect()
-}
-
-fn features(model: &Model) -> Vec<FeatureUse> {
-    let of = |f: &super::features::Feature| FeatureUse {
-        feature: f.name.clone(),
-        resource: f.resource.to_string(),
-        used: f.kept,
-    };
-    model.features.features.iter().map(of).collect()
-}
+/// Newest intervals that are watched for changes.
+const WATCHED: usize = 64;
 
 /// Whether QoS was met in each of some frames.
 pub(super) type Met = dyn Fn(&[&Frame]) -> Vec<bool> + Send + Sync;
@@ -99,6 +51,19 @@ pub struct Inputs {
     pub save: Arc<dyn Fn(SavedModel) + Send + Sync>,
 }
 
+/// A training that has ended.
+struct Ended {
+    result: Result<Model, Error>,
+    done: TrainingDone,
+}
+
+/// What a training is to be about.
+#[derive(Clone, Debug)]
+enum Task {
+    Full(&'static str),
+    Partial(Work),
+}
+
 /// Runs until the frames end. `restored` is the model of the last run.
 pub async fn run(
     config: Config,
@@ -117,91 +82,161 @@ pub async fn run(
         });
     }
     let cancel = Arc::new(AtomicBool::new(false));
-    let (done_tx, mut done) = mpsc::channel::<Result<Model, Error>>(1);
+    let (ended_tx, mut ended) = mpsc::channel::<Ended>(1);
+    let mut policy = Policy::default();
     let mut busy = false;
     loop {
-        let wanted = tokio::select! {
+        let task = tokio::select! {
             frame = inputs.frames.recv() => match frame {
                 None => break,
                 Some(frame) => {
                     let model = status.borrow().model.clone();
-                    !busy && is_due(&config, &inputs, (last_tried, model.as_deref()), &frame)
+                    let (watching, work) = watch_for_changes(policy, model.clone(), &inputs, busy).await;
+                    policy = watching;
+                    advise(&policy, &frame, &status, &metrics);
+                    match work {
+                        Some(work) => Some(Task::Partial(work)),
+                        None if busy || policy.is_open() => None,
+                        None => due(&config, &inputs, (last_tried, model.as_deref()), &frame)
+                            .map(Task::Full),
+                    }
                 }
             },
             Some(begun) = inputs.requests.recv() => {
                 // The requester may be gone; the training goes on.
                 let _gone = begun.send(!busy);
-                !busy
+                (!busy).then_some(Task::Full("asked for"))
             }
-            Some(result) = done.recv() => {
+            Some(ended) = ended.recv() => {
                 busy = false;
-                settle(result, &status, &metrics, &inputs.save);
-                false
+                settle(ended, &status, &metrics, &inputs.save);
+                None
             }
         };
-        if wanted {
-            let frames = usable(&config, &inputs);
-            last_tried = frames.last().map(|f| f.interval.end).or(last_tried);
+        if let Some(task) = task {
+            let since = status.borrow().model.as_ref().and_then(|m| m.newest_change());
+            let since = if matches!(task, Task::Full(_)) { since } else { None };
+            let frames = usable(&config, &inputs, since);
+            if matches!(task, Task::Full(_)) {
+                last_tried = frames.last().map(|f| f.interval.end).or(last_tried);
+            }
             busy = true;
             status.send_modify(|s| (s.state, s.progress) = (ModelState::Training, 0.0));
             metrics.training.set(1);
-            spawn(&config, frames, &inputs, status.clone(), cancel.clone(), done_tx.clone());
+            spawn(
+                &config,
+                (frames, task),
+                &inputs,
+                status.clone(),
+                cancel.clone(),
+                ended_tx.clone(),
+            );
         }
     }
     cancel.store(true, Ordering::Relaxed);
 }
 
-/// Frames with requests, the newest `max_intervals` of them, oldest first.
-fn usable(config: &Config, inputs: &Inputs) -> Vec<Arc<Frame>> {
+/// Looks at the newest frames for a change of the application, on a thread that nobody waits for.
+async fn watch_for_changes(
+    policy: Policy,
+    model: Option<Arc<Model>>,
+    inputs: &Inputs,
+    busy: bool,
+) -> (Policy, Option<Work>) {
+    let Some(model) = model.filter(|_| !busy) else { return (policy, None) };
     let mut frames: Vec<Arc<Frame>> =
         (inputs.history)().into_iter().filter(|f| !f.rpcs.is_empty()).collect();
-    frames.drain(..frames.len().saturating_sub(config.max_intervals));
-    frames
+    frames.drain(..frames.len().saturating_sub(WATCHED));
+    let (met, kept) = (inputs.met.clone(), policy.clone());
+    let look = tokio::task::spawn_blocking(move || {
+        let mut policy = policy;
+        let plain: Vec<&Frame> = frames.iter().map(|f| &**f).collect();
+        let met = met(&plain);
+        let work = policy.observe(&model, &plain, &met);
+        (policy, work)
+    });
+    look.await.unwrap_or_else(|panic| {
+        tracing::error!(error = %panic, "looking for changes failed, please report");
+        (kept, None)
+    })
 }
 
-fn is_due(
+/// Says how many requests should be traced.
+fn advise(policy: &Policy, newest: &Frame, status: &watch::Sender<Status>, metrics: &Metrics) {
+    let length = newest.interval.end.0 - newest.interval.start.0;
+    let advice = match policy.converging(newest.interval.end, length) {
+        Some((reason, until)) => {
+            SamplingAdvice { trace_ratio: Some(1.0), reason, until: Some(until) }
+        }
+        None if status.borrow().model.is_none() => SamplingAdvice {
+            trace_ratio: Some(1.0),
+            reason: "there is no model yet".into(),
+            until: None,
+        },
+        None => {
+            let reason = "the model knows the application as it is".into();
+            SamplingAdvice { trace_ratio: None, reason, until: None }
+        }
+    };
+    metrics.converging.set(i64::from(advice.trace_ratio.is_some()));
+    status.send_if_modified(|s| {
+        let is_new = s.sampling != advice;
+        s.sampling = advice;
+        is_new
+    });
+}
+
+/// Frames with requests from `since` on, the newest that are allowed and fit in memory, oldest first.
+fn usable(config: &Config, inputs: &Inputs, since: Option<EventTime>) -> Vec<Arc<Frame>> {
+    let is_usable =
+        |f: &Arc<Frame>| !f.rpcs.is_empty() && since.is_none_or(|since| f.interval.start >= since);
+    let mut frames: Vec<Arc<Frame>> = (inputs.history)().into_iter().filter(is_usable).collect();
+    frames.drain(..frames.len().saturating_sub(config.max_intervals));
+    newest_that_fit(frames, config.memory_bytes_max)
+}
+
+/// Why everything should be trained from scratch now, if it should. After a change that has to wait until
+/// there are intervals enough since.
+fn due(
     config: &Config,
     inputs: &Inputs,
     (last_tried, model): (Option<EventTime>, Option<&Model>),
     newest: &Frame,
-) -> bool {
-    match last_tried {
-        Some(tried) => {
-            let length = newest.interval.end.0 - newest.interval.start.0;
-            let is_long_ago = newest.interval.end.0 - tried.0 >= length * LOOK_BACK as i64;
-            newest.interval.end >= tried.plus(config.every)
-                || is_long_ago && model.is_some_and(|m| is_outgrown(m, &(inputs.history)()))
-        }
-        None => {
-            (inputs.history)().iter().filter(|f| !f.rpcs.is_empty()).count() >= config.min_intervals
-        }
+) -> Option<&'static str> {
+    let is_late = last_tried.is_none_or(|tried| newest.interval.end >= tried.plus(config.every));
+    let since = model.and_then(Model::newest_change);
+    let count = || {
+        let history = (inputs.history)();
+        let is_counted = |f: &&Arc<Frame>| {
+            !f.rpcs.is_empty() && since.is_none_or(|since| f.interval.start >= since)
+        };
+        history.iter().filter(is_counted).count()
+    };
+    let is_enough = || (model.is_some() && since.is_none()) || count() >= config.min_intervals;
+    match (is_late && is_enough(), last_tried) {
+        (false, _) => None,
+        (true, None) => Some("enough intervals for a first model"),
+        (true, Some(_)) => Some("train.every"),
     }
-}
-
-/// Whether the application has come to do much that the model does not know.
-fn is_outgrown(model: &Model, history: &[Arc<Frame>]) -> bool {
-    let (mut unknown, mut all) = (0, 0);
-    for rpc in history.iter().rev().take(LOOK_BACK).flat_map(|f| &f.rpcs) {
-        all += rpc.count;
-        unknown += if model.net.rpc(&rpc.key).is_none() { rpc.count } else { 0 };
-    }
-    unknown as f64 > UNKNOWN_MAX * all as f64
 }
 
 fn spawn(
     config: &Config,
-    frames: Vec<Arc<Frame>>,
+    (frames, task): (Vec<Arc<Frame>>, Task),
     inputs: &Inputs,
     status: watch::Sender<Status>,
     cancel: Arc<AtomicBool>,
-    done: mpsc::Sender<Result<Model, Error>>,
+    ended: mpsc::Sender<Ended>,
 ) {
     let (config, graph, met) = (config.clone(), inputs.graph.clone(), inputs.met.clone());
+    let mut done = match &task {
+        Task::Full(why) => about(TrainingKind::Full, (*why).into()),
+        Task::Partial(work) => about(TrainingKind::Partial, work.changes.reason()),
+    };
+    let begun = clock();
     let work = tokio::task::spawn_blocking(move || {
         let plain: Vec<&Frame> = frames.iter().map(|f| &**f).collect();
-        let net = CausalNet::new(&RpcGraph::learn(plain.iter().copied(), &graph));
         let met = met(&plain);
-        let lesson = Lesson { frames: &plain, met: &met, net: &net };
         let progress = |share: f32| {
             status.send_if_modified(|s| {
                 let moved = share - s.progress >= 0.01;
@@ -211,29 +246,60 @@ fn spawn(
                 moved
             });
         };
-        tracing::info!(intervals = plain.len(), rpcs = net.rpcs.len(), "training begins");
         let current = status.borrow().model.clone();
-        fit(&lesson, &config, &progress, &cancel)
-            .and_then(|model| better(model, &plain, current.as_deref()))
+        match task {
+            Task::Full(why) => {
+                let net = CausalNet::new(&RpcGraph::learn(plain.iter().copied(), &graph));
+                tracing::info!(
+                    why,
+                    intervals = plain.len(),
+                    rpcs = net.rpcs.len(),
+                    "training begins"
+                );
+                let lesson = Lesson { frames: &plain, met: &met, net: &net };
+                let mut model = fit(&lesson, &config, &progress, &cancel)?;
+                let since = current.as_ref().and_then(|m| m.newest_change());
+                model.changed_at = since.map_or_else(Vec::new, |t| vec![t; net.services.len()]);
+                let unseen: Vec<&Frame> = split(&plain).1.into_iter().map(|t| plain[t]).collect();
+                better(model, &unseen, current.as_deref())
+            }
+            Task::Partial(Work { base, changes }) => {
+                tracing::info!(changes = changes.reason(), since = %changes.since, "the application has changed");
+                let update = Update { frames: &plain, met: &met, changes: &changes };
+                let model = retrain(&base, &update, (&config, Reach::Partial), &progress, &cancel)?;
+                let from = plain.partition_point(|f| f.interval.start < changes.since);
+                better(model, &plain[from..], current.as_deref())
+            }
+        }
     });
     tokio::spawn(async move {
         let result = work.await.unwrap_or_else(|panic| Err(Error::Internal(panic.to_string())));
+        done.services = result.as_ref().map_or(0, |m| m.trained_services);
+        done.seconds = begun.elapsed().as_secs_f64();
         // The task is gone when the program stops.
-        drop(done.send(result).await);
+        drop(ended.send(Ended { result, done }).await);
     });
 }
 
-/// Lets a model pass unless the one in use is clearly better at the RPCs both know, on frames that were
-/// held back from both.
+fn about(kind: TrainingKind, reason: String) -> TrainingDone {
+    TrainingDone { kind, reason, services: 0, seconds: 0.0 }
+}
+
+#[allow(clippy::disallowed_methods, reason = "how long a training takes is wall-clock time")]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+/// Lets a model pass unless the one in use is clearly better at the RPCs both know, on frames that teach
+/// neither more than the other.
 fn better(model: Model, frames: &[&Frame], current: Option<&Model>) -> Result<Model, Error> {
     if !model.quality.rmse_ms.is_finite() {
         return Err(Error::Diverged { step: 0 });
     }
     let Some(current) = current else { return Ok(model) };
-    let unseen: Vec<&Frame> = split(frames).1.into_iter().map(|t| frames[t]).collect();
     let of = |m: &Model, other: &Model| -> Option<f64> {
         let shared = m.net.rpcs.iter().map(|r| other.net.rpc(&r.key).is_some());
-        within_r2(m, &unseen, &shared.collect::<Vec<_>>())
+        within_r2(m, frames, &shared.collect::<Vec<_>>())
     };
     match (of(current, &model), of(&model, current)) {
         (Some(old), Some(new)) if new + TOLERANCE < old => Err(Error::Worse { new, old }),
@@ -242,7 +308,7 @@ fn better(model: Model, frames: &[&Frame], current: Option<&Model>) -> Result<Mo
 }
 
 fn settle(
-    result: Result<Model, Error>,
+    Ended { result, done }: Ended,
     status: &watch::Sender<Status>,
     metrics: &Metrics,
     save: &Arc<dyn Fn(SavedModel) + Send + Sync>,
@@ -254,9 +320,11 @@ fn settle(
                 id = model.id,
                 r2 = model.quality.r2,
                 rmse_ms = model.quality.rmse_ms,
+                services = done.services,
+                seconds = done.seconds,
                 "model ready"
             );
-            metrics.trained.inc();
+            metrics.trained(&done);
             metrics.show(&model);
             match model.save() {
                 Ok(saved) => {
@@ -265,13 +333,13 @@ fn settle(
                 }
                 Err(error) => tracing::error!(%error, "the model cannot be saved"),
             }
-            let trainings = status.borrow().trainings + 1;
-            status.send_replace(Status {
-                state: ModelState::Ready,
-                progress: 1.0,
-                model: Some(Arc::new(model)),
-                error: None,
-                trainings,
+            status.send_modify(|s| {
+                s.state = ModelState::Ready;
+                s.progress = 1.0;
+                s.model = Some(Arc::new(model));
+                s.error = None;
+                s.trainings += 1;
+                s.last_training = Some(done);
             });
         }
         Err(error) => {

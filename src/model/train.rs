@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, grad_clipping::GradientClippingConfig};
 use burn::tensor::{Device, Tensor};
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 
 use super::config::Config;
 use super::dataset::{Tensors, split};
@@ -18,6 +18,8 @@ use super::gvae::{Gvae, Latents};
 use super::index::Index;
 use super::layout::Layout;
 use super::loss::{SIGMA, hybrid_loss, residual};
+use super::part::Part;
+use super::sampler::Sampler;
 use crate::data::Frame;
 use crate::graph::CausalNet;
 
@@ -29,12 +31,42 @@ const RATES: [f64; 2] = [3e-3, 1e-3];
 const WARM_UP: usize = 50;
 /// The rate falls to this share of itself along a cosine.
 const RATE_END: f64 = 0.02;
-/// Share of a batch drawn from frames that violated QoS: they are rare and matter most (paper 4.2).
-const VIOLATING: f64 = 0.3;
 /// Steps between looks at the held-back frames.
 const EVALUATE: usize = 25;
 /// Looks without improvement before a stage ends early.
 const PATIENCE: usize = 5;
+
+/// How long and how hard one stage of training is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Plan {
+    /// Steps at most.
+    pub steps: usize,
+    /// Learning rate at its highest.
+    pub rate: f64,
+    /// Steps over which it rises.
+    pub warm_up: usize,
+    /// Steps between looks at the held-back frames.
+    pub evaluate: usize,
+}
+
+impl Plan {
+    /// A stage of a training from scratch.
+    pub(super) fn stage(stage: usize, config: &Config) -> Self {
+        let steps = config.steps[stage];
+        let warm_up = if stage == 0 { WARM_UP.min(steps / 2) } else { 0 };
+        Self { steps, rate: RATES[stage], warm_up, evaluate: EVALUATE }
+    }
+
+    /// Warm-up, then a cosine.
+    fn rate(&self, step: usize) -> f64 {
+        if step < self.warm_up {
+            return self.rate * (step + 1) as f64 / self.warm_up as f64;
+        }
+        let share = (step - self.warm_up) as f64 / (self.steps - self.warm_up).max(1) as f64;
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
+        self.rate * (RATE_END + (1.0 - RATE_END) * cosine)
+    }
+}
 
 /// What to learn from.
 #[derive(Clone, Copy, Debug)]
@@ -78,28 +110,22 @@ pub(super) fn train(
     let layout = Layout::new(lesson.net, lesson.frames, lesson.met);
     let device = Device::flex();
     let data = Tensors::new(lesson.frames, lesson.net, &layout, &features, &device);
-    let index = Index::new(&layout, &device);
+    let index = Index::new(&layout, &Part::whole(&layout), &device);
     let mut rng = SmallRng::seed_from_u64(config.seed);
     let model = Gvae::new(&layout, &mut rng, &device.clone().autodiff());
     let total = (config.steps[0] + config.steps[1]) as f32;
-    let mut run = Run {
-        tracked_index: index.tracked(),
-        held_back: data.select(&as_i32(&held_back), &device),
-        sampler: Sampler::new(&train_on, lesson.met),
-        index,
-        data,
-        device,
-        config,
-        rng,
-    };
-    let tied = run.stage(model, 0, &|s| progress(s as f32 / total), cancel)?;
+    let sampler = Sampler::new(&train_on, lesson.met, BATCH);
+    let mut run = Run::new((data, index), sampler, &held_back, config, rng);
+    let first = Plan::stage(0, config);
+    let tied = run.stage(model, &first, &|s| progress(s as f32 / total), cancel)?;
     let own = tied.untied(&layout);
-    let first = config.steps[0];
-    let gvae = run.stage(own, 1, &|s| progress((first + s) as f32 / total), cancel)?;
+    let after = |s| progress((first.steps + s) as f32 / total);
+    let gvae = run.stage(own, &Plan::stage(1, config), &after, cancel)?;
     Ok(Learnt { features, layout, gvae: gvae.valid(), held_back })
 }
 
-struct Run<'a> {
+/// A training under way: its data, and where its randomness comes from.
+pub(super) struct Run<'a> {
     data: Tensors,
     held_back: Tensors,
     index: Index,
@@ -110,43 +136,55 @@ struct Run<'a> {
     rng: SmallRng,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// Trains on the frames of `data` that `sampler` draws, and stops by those `held_back`.
+    pub(super) fn new(
+        (data, index): (Tensors, Index),
+        sampler: Sampler,
+        held_back: &[usize],
+        config: &'a Config,
+        rng: SmallRng,
+    ) -> Self {
+        let device = Device::flex();
+        let held_back = data.select(&as_i32(held_back), &device);
+        let tracked_index = index.tracked();
+        Self { data, held_back, index, tracked_index, device, sampler, config, rng }
+    }
+
     /// One stage of training; returns the best model by the held-back frames.
-    fn stage(
+    pub(super) fn stage(
         &mut self,
         mut model: Gvae,
-        stage: usize,
+        plan: &Plan,
         progress: &dyn Fn(usize),
         cancel: &AtomicBool,
     ) -> Result<Gvae, Error> {
-        let steps = self.config.steps[stage];
         let mut optimizer = AdamWConfig::new()
             .with_weight_decay(1e-4)
             .with_grad_clipping(Some(GradientClippingConfig::Norm(5.0)))
             .init();
         let mut best = (self.evaluate(&model), model.clone(), 0);
-        for step in 0..steps {
+        for step in 0..plan.steps {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
             }
-            let rate = rate(stage, step, steps);
             let loss = self.loss(&model);
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
-            model = optimizer.step(rate, model, gradients);
+            model = optimizer.step(plan.rate(step), model, gradients);
             progress(step + 1);
-            if (step + 1) % EVALUATE == 0 || step + 1 == steps {
+            if (step + 1) % plan.evaluate == 0 || step + 1 == plan.steps {
                 let value = self.evaluate(&model);
                 if !value.is_finite() {
                     return Err(Error::Diverged { step });
                 }
                 if value < best.0 {
                     best = (value, model.clone(), step);
-                } else if step - best.2 >= PATIENCE * EVALUATE {
+                } else if step - best.2 >= PATIENCE * plan.evaluate {
                     break;
                 }
             }
         }
-        tracing::debug!(stage, held_back_loss = best.0, best_step = best.2, "stage done");
+        tracing::debug!(?plan, held_back_loss = best.0, best_step = best.2, "stage done");
         Ok(best.1)
     }
 
@@ -200,47 +238,6 @@ fn fit(model: &Gvae, index: &Index, data: &Tensors) -> (f32, f32) {
         + mean(rest.client, &data.seen_client)
         + mean(rest.delays, &data.seen_paired);
     (from_posterior, from_prior)
-}
-
-/// Warm-up, then a cosine.
-fn rate(stage: usize, step: usize, steps: usize) -> f64 {
-    let warm_up = if stage == 0 { WARM_UP.min(steps / 2) } else { 0 };
-    if step < warm_up {
-        return RATES[stage] * (step + 1) as f64 / warm_up as f64;
-    }
-    let share = (step - warm_up) as f64 / (steps - warm_up).max(1) as f64;
-    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
-    RATES[stage] * (RATE_END + (1.0 - RATE_END) * cosine)
-}
-
-/// Draws batches in which violating frames are not drowned by calm ones.
-struct Sampler {
-    met: Vec<usize>,
-    violating: Vec<usize>,
-}
-
-impl Sampler {
-    fn new(train_on: &[usize], met: &[bool]) -> Self {
-        let (met, violating) = train_on.iter().partition(|t| met[**t]);
-        Self { met, violating }
-    }
-
-    fn draw(&self, rng: &mut impl RngExt) -> Vec<i32> {
-        let size = BATCH.min(self.met.len() + self.violating.len());
-        let pick =
-            |from: &[usize], rng: &mut dyn FnMut(usize) -> usize| from[rng(from.len())] as i32;
-        (0..size)
-            .map(|_| {
-                let violating = if self.met.is_empty() {
-                    true
-                } else {
-                    !self.violating.is_empty() && rng.random_bool(VIOLATING)
-                };
-                let from = if violating { &self.violating } else { &self.met };
-                pick(from, &mut |n| rng.random_range(0..n))
-            })
-            .collect()
-    }
 }
 
 fn as_i32(indices: &[usize]) -> Vec<i32> {

@@ -144,6 +144,7 @@ async fn status(State(views): State<Views>) -> Answer {
         },
         "rpcs": graph.edges().len(),
         "model": {"state": model.state, "id": model.id, "progress": model.progress},
+        "sampling": model.sampling,
         "qos": *views.targets.borrow(),
         "counts": views.exposition.samples(),
     }))

@@ -14,6 +14,7 @@ use crate::model::gvae::{Gvae, LATENTS};
 use crate::model::index::Index;
 use crate::model::layout::{Layout, log_ms};
 use crate::model::loss::{SIGMA, hybrid_loss};
+use crate::model::part::Part;
 use crate::model::stack::Stack;
 
 /// One service with one RPC from outside that takes 100 ms; it may be absent.
@@ -78,7 +79,7 @@ fn loss(frames: &[Frame], sigmas: f32, prior: Normal, shift: Normal, weights: (f
     model.own_server =
         Param::from_tensor(Tensor::from_data(TensorData::new(own, [1, 5, 1]), &tracking));
     let data = Tensors::new(&frames, &net, &layout, &features, &device);
-    let index = Index::new(&layout, &device);
+    let index = Index::new(&layout, &Part::whole(&layout), &device);
     hybrid_loss(
         &model,
         &model.valid(),

@@ -8,4 +8,5 @@ mod spread;
 mod structure;
 mod town;
 mod training;
+mod updates;
 mod worlds;

@@ -16,6 +16,7 @@ use crate::model::infer::Evaluator;
 use crate::model::layout::{Kind, LEVEL_COUNT, Layout};
 use crate::model::loss::residual;
 use crate::model::network::Network;
+use crate::model::part::Part;
 
 /// Adds noise to every parameter, so that no part of a network is silent.
 struct Shake<'a>(&'a mut SmallRng);
@@ -104,7 +105,7 @@ struct Batch {
 fn batch(s: &Shaken) -> Batch {
     let frames = s.town.frames();
     let data = Tensors::new(&frames, &s.town.net, &s.layout, &s.features, &s.device);
-    let index = Index::new(&s.layout, &s.device);
+    let index = Index::new(&s.layout, &Part::whole(&s.layout), &s.device);
     let prior = s.gvae.prior(&index, &data);
     let rest = residual(&s.gvae, &index, &data);
     let posterior = s.gvae.posterior(&index, &data, &prior, &rest);
@@ -180,7 +181,7 @@ fn networks_of_each_nodes_own_begin_as_the_shared_ones() {
     let mut rng = SmallRng::seed_from_u64(7);
     let shared = Gvae::new(&s.layout, &mut rng, &s.device.clone().autodiff());
     let own = shared.clone().untied(&s.layout).valid();
-    let index = Index::new(&s.layout, &s.device);
+    let index = Index::new(&s.layout, &Part::whole(&s.layout), &s.device);
     let frames = s.town.frames();
     let data = Tensors::new(&frames, &s.town.net, &s.layout, &s.features, &s.device);
     let of = |gvae: &Gvae| {
