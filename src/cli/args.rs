@@ -79,6 +79,13 @@ pub enum Lab {
     /// Tables and figures
     #[command(flatten)]
     Study(Study),
+    /// Update a running application six times and see how diagnoses recover, by retraining policy
+    ///
+    /// Replays section 6.4 of the paper on the simulated Social Network: services are added, slowed down
+    /// and removed. Prints the accuracy of the diagnoses over the intervals after each update (Fig. 17)
+    /// for no retraining, retraining from scratch, incremental, and partial and incremental
+    /// retraining, and how long each took.
+    Updates(UpdatesArgs),
     /// Send a recorded system through the real listeners and score the diagnoses of its faults
     ///
     /// DIR is a recording in the form of the Nezha data set (Online Boutique): faults.csv and one
@@ -179,4 +186,18 @@ pub struct AccuracyArgs {
 
 fn app(name: &str) -> Result<String, String> {
     named_app(name).map(|_| name.to_string())
+}
+
+/// `sage lab updates`
+#[derive(Debug, Args)]
+pub struct UpdatesArgs {
+    /// Seed of the application, its load, its faults and the training
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Two updates and little data: whether it works, not how well
+    #[arg(long)]
+    pub quick: bool,
+    /// Write updates.json, updates-accuracy.csv, updates-trainings.csv and the figure, updates.svg, there
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }

@@ -6,6 +6,7 @@ mod lab;
 mod progress;
 mod run;
 mod study;
+mod updates;
 
 pub use args::{Cli, Command};
 pub use run::run;

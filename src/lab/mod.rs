@@ -6,6 +6,7 @@ pub mod replay;
 pub mod rivals;
 pub mod sim;
 pub mod study;
+pub mod updates;
 pub mod wire;
 
 mod contest;

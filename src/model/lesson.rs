@@ -68,14 +68,14 @@ impl Older<'_> {
             let is_trained = ends.into_iter().flatten().any(|j| affected.trained[j]);
             match known {
                 Some(was) if is_trained && observed.seen[i] => {
-                    self.move_to_now(&mut observed, i, was)
+                    self.move_to_now(&mut observed, i, was);
                 }
                 Some(_) => {}
                 None => {
                     observed.seen[i] = false;
                     for (kind, normal) in self.layout.normal.iter().enumerate() {
-                        for q in 0..LEVEL_COUNT {
-                            observed.latency[[kind, i, q]] = normal[i][q];
+                        for (q, level) in normal[i].iter().enumerate() {
+                            observed.latency[[kind, i, q]] = *level;
                         }
                     }
                 }

@@ -177,6 +177,9 @@ pub(super) fn extract(network: &Network, part: &Part) -> Network {
     .gather(network)
 }
 
+/// Where to, from where, and which rows: as [`PlainStack::scatter`] has them.
+type Move<'a> = (&'a mut PlainStack, &'a PlainStack, &'a [(usize, usize)]);
+
 /// Puts the trained networks of a part back into the whole. Services that were there for their metrics
 /// only keep what they had.
 pub(super) fn put_back(whole: &mut Network, trained: &Network, part: &Part) {
@@ -185,7 +188,7 @@ pub(super) fn put_back(whole: &mut Network, trained: &Network, part: &Part) {
     let services: Vec<_> = each(&part.services).into_iter().filter(is_trained).collect();
     let (rpcs, clients) = (each(&part.rpcs), each(&part.clients));
     let (paired, edges) = (each(&part.paired), each(&part.edges));
-    let stacks: [(&mut PlainStack, &PlainStack, &[(usize, usize)]); 7] = [
+    let stacks: [Move<'_>; 7] = [
         (&mut whole.prior_server, &trained.prior_server, &services),
         (&mut whole.encoder_server, &trained.encoder_server, &services),
         (&mut whole.prior_net, &trained.prior_net, &paired),

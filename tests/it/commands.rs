@@ -67,6 +67,31 @@ fn a_quick_study_leaves_a_table_and_a_figure_and_is_not_done_twice() {
     assert!(complained.contains("2 parts were in"), "{complained}");
 }
 
+/// Two updates and little data: that everything is there, and that a partial retraining trains a part.
+#[test]
+fn updates_are_replayed_and_written_down() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().to_str().unwrap();
+    let said = output_of(&["lab", "updates", "--quick", "--seed", "3", "--out", dir]);
+    assert!(said.contains("partial+incremental"), "{said}");
+    let text = std::fs::read_to_string(home.path().join("updates.json")).unwrap();
+    let outcome: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(outcome["updates"].as_array().unwrap().len(), 2);
+    assert!(outcome["points"].as_array().unwrap().len() >= 16, "{text}");
+    let trainings = outcome["trainings"].as_array().unwrap();
+    let is_partial = |t: &&Value| t["policy"] == "partial" && t["refused"].is_null();
+    let first = trainings.iter().find(is_partial).unwrap_or_else(|| panic!("{said}"));
+    assert!(first["reason"].as_str().unwrap().contains("hashtag-service is new"), "{first}");
+    let of = |place: usize| first["services"][place].as_u64().unwrap();
+    assert!(of(0) >= 3 && of(0) < of(1) / 2, "{first}");
+    let svg = std::fs::read_to_string(home.path().join("updates.svg")).unwrap();
+    assert!(svg.starts_with("<svg ") && svg.contains("from scratch"), "{svg}");
+    for file in ["updates-accuracy.csv", "updates-trainings.csv"] {
+        let lines = std::fs::read_to_string(home.path().join(file)).unwrap().lines().count();
+        assert!(lines > 4, "{file}");
+    }
+}
+
 /// Spans, metrics and faults of a real application.
 #[test]
 fn recorded_faults_of_a_real_system_are_found() {

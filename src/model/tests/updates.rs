@@ -198,6 +198,26 @@ fn a_new_service_gets_networks_and_its_callers_learn_about_it() {
 }
 
 #[test]
+fn work_in_flight_has_a_new_normal_where_requests_take_longer() {
+    let (mut town, model) = before();
+    slow_cart(&mut town, 20.0);
+    let found = changes(&town, &model, UPDATED + 8);
+    let new = update(&town, &model, &found, UPDATED + 8);
+    let calm: Vec<&Frame> =
+        (UPDATED..UPDATED + 8).filter(|t| town.met[*t]).map(|t| &town.frames[t]).collect();
+    let rise = |model: &Model, service: &str| {
+        let j = model.net().service(service).unwrap();
+        let all = calm.iter().map(|f| model.features.in_flight.of(f, model.net())[j]);
+        crate::stats::median(all).unwrap()
+    };
+    for service in ["front", "cart"] {
+        let (was, is) = (rise(&model, service), rise(&new, service));
+        assert!(was > 0.4 && is.abs() < 0.2, "{service}: {was} {is}");
+    }
+    assert_eq!(rise(&model, "db"), rise(&new, "db"));
+}
+
+#[test]
 fn a_removed_service_is_gone_from_the_model() {
     let (mut town, model) = before();
     remove_db(&mut town);
