@@ -4,7 +4,7 @@ use super::linear::Linear;
 use super::scene::target;
 use super::town::Trouble::{self, Bug, Inward, Links, Loud, Short};
 use super::town::frame;
-use crate::data::Resource::{Cpu, Disk, Network};
+use crate::data::Resource::{Cpu, Disk, Memory, Network};
 use crate::data::{Frame, RpcKey};
 use crate::diagnose::evidence::Evidence;
 use crate::diagnose::inquiry::Inquiry;
@@ -101,4 +101,16 @@ fn delays_speak_for_the_network_only_where_no_metric_does() {
     mechanism.has_network_metrics = false;
     let (z, is_measured) = of(&mechanism);
     assert!((z - 100.0).abs() < 1.0 && !is_measured, "{z}");
+}
+
+/// A neighbour's page faults show at the host, which others share.
+#[test]
+fn metrics_of_the_host_count_where_the_service_itself_shows_nothing() {
+    let mut mechanism = Linear::new();
+    mechanism.host = Some((Memory, 60.0));
+    let (db, ads) = (at(&mechanism, "db"), at(&mechanism, "ads"));
+    let evidence = evidence(&mechanism, &[&[Short("db", Cpu, 20.0)]]);
+    let of = |j: usize| [Cpu, Memory].map(|r| evidence.resources[j][r.index()]);
+    assert_eq!(of(db), [40.0, 0.0]);
+    assert_eq!(of(ads), [0.0, 60.0]);
 }

@@ -24,6 +24,8 @@ pub(super) struct Linear {
     pub(super) is_deaf: bool,
     /// A service of which every metric is believed, even when the latency says otherwise.
     pub(super) believed: Option<&'static str>,
+    /// z-score of a resource that the metrics of every host show.
+    pub(super) host: Option<(Resource, f64)>,
 }
 
 fn p99(p: Percentiles) -> f64 {
@@ -46,7 +48,14 @@ impl Linear {
     pub(super) fn new() -> Self {
         let quality =
             Quality { r2: 1.0, r2_log: 1.0, r2_prior: 1.0, rmse_ms: 0.0, by_rpc: vec![1.0; 7] };
-        Self { net: net(), quality, has_network_metrics: true, is_deaf: false, believed: None }
+        Self {
+            net: net(),
+            quality,
+            has_network_metrics: true,
+            is_deaf: false,
+            believed: None,
+            host: None,
+        }
     }
 
     fn window<'a>(&self, frame: &'a Frame, i: usize) -> &'a RpcWindow {
@@ -185,7 +194,7 @@ impl Case for Seen<'_> {
                     amplitude: z.map(|rise| rise / 20.0),
                 })
                 .collect(),
-            hosts: vec![Deviations::default(); rises.len()],
+            hosts: vec![of_host(town.host); rises.len()],
             features: rises.iter().map(features).collect(),
             has_network_metrics: vec![town.has_network_metrics; town.net.services.len()],
             slowness: most(&|i| excess(i) / SIGMA),
@@ -193,4 +202,12 @@ impl Case for Seen<'_> {
             delays: (0..town.net.rpcs.len()).map(|i| lateness(i) / DELAY_SIGMA).collect(),
         }
     }
+}
+
+fn of_host(host: Option<(Resource, f64)>) -> Deviations {
+    let mut deviations = Deviations::default();
+    if let Some((resource, z)) = host {
+        deviations.add(resource, z, z / 10.0);
+    }
+    deviations
 }

@@ -19,6 +19,12 @@ fn a_memory_shortage_that_drives_the_processor_is_a_memory_shortage() {
     assert_eq!(resource_of(&paging), Some(Memory));
 }
 
+/// Reads rise from nothing to anything: beside memory that is short they are its doing.
+#[test]
+fn memory_that_is_short_explains_the_reads_however_loud_they_are() {
+    assert_eq!(resource_of(&[Short("db", Memory, 15.0), Short("db", Disk, 40.0)]), Some(Memory));
+}
+
 #[test]
 fn the_resource_that_deviates_most_is_named_when_several_do() {
     assert_eq!(resource_of(&[Short("db", Disk, 30.0), Short("db", Memory, 8.0)]), Some(Disk));
