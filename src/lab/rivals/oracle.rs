@@ -83,7 +83,7 @@ fn readings(frame: &Frame, quantile: f64) -> Vec<(Metric, Option<Resource>, f64)
 }
 
 /// The threshold with the best F1 score over (value, whether it was to blame), half way between two
-/// values; the largest value when nothing ever was to blame.
+/// values, among those that are right at least as often as wrong; the largest value when there is none.
 pub(super) fn best_threshold(mut column: Vec<(f64, bool)>) -> f64 {
     column.sort_by(|a, b| b.0.total_cmp(&a.0));
     let all = column.iter().filter(|(_, is_to_blame)| *is_to_blame).count();
@@ -93,7 +93,8 @@ pub(super) fn best_threshold(mut column: Vec<(f64, bool)>) -> f64 {
         right += usize::from(*is_to_blame);
         let below = column.get(i + 1).map_or(f64::NEG_INFINITY, |(below, _)| *below);
         let f1 = 2.0 * right as f64 / (i + 1 + all) as f64;
-        if *value > below && f1 > best.0 {
+        let is_mostly_right = 2 * right > i;
+        if *value > below && is_mostly_right && f1 > best.0 {
             let between = if below.is_finite() { f64::midpoint(*value, below) } else { below };
             best = (f1, between);
         }
