@@ -8,9 +8,10 @@ use rand::RngExt;
 
 use super::dataset::Tensors;
 use super::features::{NET_INPUTS, SERVER_INPUTS};
-use super::index::{Index, at, constant, waits};
+use super::index::{Index, at, constant};
 use super::layout::{Kind, LEVEL_COUNT, Layout};
 use super::stack::Stack;
+use super::start::starts;
 use crate::data::RpcKind;
 
 /// Latent dimensions of a service and of a network.
@@ -21,9 +22,7 @@ pub(super) const LOG_SIGMA: (f32, f32) = (-5.0, 2.0);
 pub(super) const EDGE_WEIGHT: (f32, f32) = (-0.1, 4.0);
 /// Largest exponent of the soft maximum over children.
 pub(super) const SHARPNESS_MAX: f32 = 12.0;
-/// Share of the server's latency that is its own to begin with, when it also waits for others.
-pub(super) const OWN_SHARE_START: f32 = 0.4;
-/// The same for what a client adds to request, server and response.
+/// Share of a client latency that the client itself adds to request, server and response, to begin with.
 pub(super) const CLIENT_SHARE_START: f32 = 0.03;
 
 /// Inputs of each kind of network.
@@ -61,9 +60,10 @@ pub struct Gvae {
     pub weight_edge: Param<Tensor<3>>,
     /// Log weight of request, response, server: `[client, 3 * level, 1]`
     pub weight_part: Param<Tensor<3>>,
-    /// Sharpness of the soft maximum over children: `[rpc, 1, 1]`
+    /// Sharpness of the soft maximum over children: `[rpc, level, 1]`. By level, because the median of
+    /// the slowest of many is far above each one's median, but its tail is hardly above theirs.
     pub sharp_server: Param<Tensor<3>>,
-    /// The same over the parts of a client latency: `[client, 1, 1]`
+    /// The same over the parts of a client latency: `[client, level, 1]`
     pub sharp_client: Param<Tensor<3>>,
     /// Normal delays: `[paired, 2 * level, 1]`
     pub bias_net: Param<Tensor<3>>,
@@ -115,7 +115,7 @@ impl Gvae {
         let param = |nodes: usize, width, value: &dyn Fn(usize, usize) -> f32| {
             Param::from_tensor(constant(nodes, width, device, value))
         };
-        let waits: Vec<bool> = waits(layout);
+        let start = starts(layout);
         Self {
             prior_server,
             prior_net,
@@ -124,9 +124,7 @@ impl Gvae {
             decoder_server,
             decoder_client,
             decoder_net,
-            own_server: param(layout.callee.len(), LEVEL_COUNT, &|i, q| {
-                normal(Kind::Server, i, q) + if waits[i] { OWN_SHARE_START.ln() } else { 0.0 }
-            }),
+            own_server: param(layout.callee.len(), LEVEL_COUNT, &|i, q| start[i].own[q]),
             own_client: param(layout.clients.len(), LEVEL_COUNT, &|c, q| {
                 let i = layout.clients[c];
                 let share =
@@ -137,8 +135,8 @@ impl Gvae {
                 layout.edges[e].weight_start().min(EDGE_WEIGHT.1)
             }),
             weight_part: param(layout.clients.len(), 3 * LEVEL_COUNT, &|_, _| 0.0),
-            sharp_server: param(layout.callee.len(), 1, &|_, _| 0.0),
-            sharp_client: param(layout.clients.len(), 1, &|_, _| 0.0),
+            sharp_server: param(layout.callee.len(), LEVEL_COUNT, &|i, q| start[i].sharp[q]),
+            sharp_client: param(layout.clients.len(), LEVEL_COUNT, &|_, _| 0.0),
             bias_net: param(layout.paired.len(), 2 * LEVEL_COUNT, &|p, q| {
                 let kind = if q < LEVEL_COUNT { Kind::Request } else { Kind::Response };
                 normal(kind, layout.paired[p], q % LEVEL_COUNT)
@@ -297,9 +295,9 @@ impl Gvae {
     fn softmax_parts(&self, parts: Tensor<3>) -> Tensor<3> {
         let [clients, _, batch] = parts.dims();
         let sharp = sharpness(self.sharp_client.val());
-        let weighted =
-            (parts + self.weight_part.val().clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1)) * sharp.clone();
-        let weighted = weighted.reshape([clients, 3, LEVEL_COUNT, batch]);
+        let weighted = parts + self.weight_part.val().clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1);
+        let weighted = weighted.reshape([clients, 3, LEVEL_COUNT, batch])
+            * sharp.clone().reshape([clients, 1, LEVEL_COUNT, 1]);
         let most = weighted.clone().max_dim(1);
         let sums = (weighted - most.clone()).exp().sum_dim(1).log() + most;
         sums.reshape([clients, LEVEL_COUNT, batch]) / sharp

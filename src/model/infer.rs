@@ -4,10 +4,10 @@ use super::dataset::NO_CHILD;
 use super::features::{Inputs, NET_INPUTS, SERVER_INPUTS};
 use super::gvae::{
     CLIENT_DECODER_IN, EDGE_WEIGHT, LATENTS, LOG_SIGMA, NET_DECODER_IN, NET_IN, SERVER_DECODER_IN,
-    SHARPNESS_MAX,
 };
 use super::layout::{Kind, LEVEL_COUNT, Layout, Thinning, mean_ms};
 use super::network::{Network, PlainStack};
+use super::start::sharpness;
 use crate::data::RpcKind;
 
 /// Log latency by level.
@@ -152,7 +152,7 @@ impl Evaluator {
         if edges.is_empty() {
             return [NO_CHILD; LEVEL_COUNT];
         }
-        let sharp = sharpness(self.network.sharp_server[[i, 0]]);
+        let sharp: Levels = std::array::from_fn(|q| sharpness(self.network.sharp_server[[i, q]]));
         let thinned = || edges.iter().zip(clients).map(|(e, c)| (e, self.thinning[*e].of(c)));
         let mut most = [NO_CHILD; LEVEL_COUNT];
         for (_, child) in thinned() {
@@ -162,10 +162,10 @@ impl Evaluator {
         for (e, child) in thinned() {
             for q in 0..LEVEL_COUNT {
                 let weight = self.network.weight_edge[[*e, q]].clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1);
-                sum[q] += ((child[q] - most[q] + weight) * sharp).exp();
+                sum[q] += ((child[q] - most[q] + weight) * sharp[q]).exp();
             }
         }
-        std::array::from_fn(|q| sum[q].ln() / sharp + most[q])
+        std::array::from_fn(|q| sum[q].ln() / sharp[q] + most[q])
     }
 
     fn softmax_parts(&self, i: usize, parts: &[Levels; 3]) -> Levels {
@@ -173,8 +173,8 @@ impl Evaluator {
         else {
             return [NO_CHILD; LEVEL_COUNT];
         };
-        let sharp = sharpness(self.network.sharp_client[[c, 0]]);
         std::array::from_fn(|q| {
+            let sharp = sharpness(self.network.sharp_client[[c, q]]);
             let weighted: [f32; 3] = std::array::from_fn(|k| {
                 let w = self.network.weight_part[[c, k * LEVEL_COUNT + q]];
                 (parts[k][q] + w.clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1)) * sharp
@@ -325,8 +325,4 @@ pub(super) fn concat<const N: usize>(parts: &[&[f32]]) -> [f32; N] {
 
 fn log_add_exp(a: f32, b: f32) -> f32 {
     a.max(b) + (-(a - b).abs()).exp().ln_1p()
-}
-
-fn sharpness(raw: f32) -> f32 {
-    (raw.max(0.0) + (-raw.abs()).exp().ln_1p() + 1.0).min(SHARPNESS_MAX)
 }

@@ -35,6 +35,7 @@ mod shift;
 mod slowness;
 mod spread;
 mod stack;
+mod start;
 mod status;
 mod task;
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //! of a new net. Nodes that stay keep their parameters, found by service and by RPC; new ones start from
 //! what is nearest to them in kind; those that are gone go.
 
-use super::gvae::{CLIENT_SHARE_START, EDGE_WEIGHT, OWN_SHARE_START};
+use super::gvae::{CLIENT_SHARE_START, EDGE_WEIGHT};
 use super::index::waits;
 use super::layout::{Kind, LEVEL_COUNT, Layout};
 use super::network::{Network, PlainStack, gather, scatter};
 use super::part::Part;
+use super::start::starts;
 use crate::data::RpcKind;
 use crate::graph::CausalNet;
 
@@ -139,12 +140,12 @@ fn nearest(
 /// Structural parameters of new nodes start at what counting says, as in a training from scratch.
 fn start_structure(network: &mut Network, new: &Layout, matching: &Matching, sources: &Sources) {
     let is_new = |i: usize| matching.rpcs[i].is_none();
-    let waits = waits(new);
+    let start = starts(new);
     let normal = |k: Kind, i: usize, q: usize| new.normal[k as usize][i][q];
     for i in (0..new.callee.len()).filter(|i| is_new(*i)) {
-        let share = if waits[i] { OWN_SHARE_START.ln() } else { 0.0 };
         for q in 0..LEVEL_COUNT {
-            network.own_server[[i, q]] = normal(Kind::Server, i, q) + share;
+            network.own_server[[i, q]] = start[i].own[q];
+            network.sharp_server[[i, q]] = start[i].sharp[q];
         }
     }
     for (c, &i) in new.clients.iter().enumerate().filter(|(_, i)| is_new(**i)) {
