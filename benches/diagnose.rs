@@ -28,7 +28,11 @@ fn singles(model: &Model) -> Vec<Query> {
     let alone = |hypothesis| {
         (0..net.services.len()).map(move |service| {
             let nets = net.served(service).collect();
-            Query { restore: vec![Restore { service, what: What::All, nets }], hypothesis }
+            Query {
+                restore: vec![Restore { service, what: What::All, nets }],
+                hypothesis,
+                draw: None,
+            }
         })
     };
     alone(Hypothesis::Keep).chain(alone(Hypothesis::BackPressure)).collect()

@@ -86,7 +86,7 @@ pub struct ServiceScore {
     pub service: String,
     /// End-to-end latency had this service alone been normal, milliseconds.
     pub counterfactual_ms: f64,
-    /// Probability of meeting QoS then.
+    /// Probability of meeting QoS then; zero for a service that is as fast as always.
     pub probability: f64,
     /// Largest robust z-score of its metrics.
     pub abnormality: f64,

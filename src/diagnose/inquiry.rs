@@ -3,12 +3,16 @@
 use super::tail::Tail;
 use crate::data::{Frame, QosTarget};
 use crate::graph::{Case, CausalNet, Latencies, Mechanism, Query, Situation};
-use crate::stats::normal_cdf;
+use crate::stats::{centre_and_spread, normal_cdf};
 
-/// Uncertainty of a counterfactual, as a share of how far it moved.
-const UNCERTAINTY: f64 = 0.1;
+/// How exactly a counterfactual is known, as a share of how far it moved.
+const SLACK: f64 = 0.1;
 /// And at least this much, in log units.
-const UNCERTAINTY_MIN: f64 = 0.02;
+const SLACK_MIN: f64 = 0.02;
+/// Spread of a calm latency, in log units, where calm intervals are too few or too much alike to tell.
+const SPREAD_MIN: f64 = 0.02;
+/// Draws of the latents per probability.
+const DRAWS: usize = 16;
 
 /// The violating intervals of one alert, ready to be asked about.
 #[derive(Debug)]
@@ -20,6 +24,9 @@ pub(super) struct Inquiry<'a> {
     pub target: f64,
     /// ln of the observed latency, mean over the intervals.
     pub observed: f64,
+    /// How far the latency of one calm interval is from that of another, as a deviation in log units: what
+    /// no counterfactual can foretell.
+    spread: f64,
 }
 
 /// One violating interval.
@@ -40,11 +47,12 @@ pub(super) struct Answer {
 }
 
 impl<'a> Inquiry<'a> {
-    /// `None` when no frame has requests of the target's service.
+    /// `None` when no frame has requests of the target's service. `calm`: the frames `normal` is the median
+    /// of.
     pub(super) fn new(
         mechanism: &'a dyn Mechanism,
         frames: &[&'a Frame],
-        normal: &'a Frame,
+        (normal, calm): (&'a Frame, &[&Frame]),
         target: &QosTarget,
     ) -> Option<Self> {
         let net = mechanism.net();
@@ -58,7 +66,10 @@ impl<'a> Inquiry<'a> {
         }
         let sum: f64 = intervals.iter().map(|v| v.tail.log_ms_of(net, v.frame)).sum();
         let observed = sum / intervals.len() as f64;
-        Some(Self { net, intervals, normal, target: target.target_ms.ln(), observed })
+        let calm = calm.iter().filter_map(|f| Some(Tail::new(net, f, target)?.log_ms_of(net, f)));
+        let calm: Vec<f64> = calm.collect();
+        let spread = centre_and_spread(&calm).map_or(0.0, |(_, spread)| spread).max(SPREAD_MIN);
+        Some(Self { net, intervals, normal, target: target.target_ms.ln(), observed, spread })
     }
 
     /// Whether the requests the mechanism knows violate the target at all.
@@ -115,13 +126,27 @@ impl<'a> Inquiry<'a> {
         newest.case.answer(std::slice::from_ref(query), rpcs).pop()
     }
 
-    /// Probability that QoS is met at a counterfactual latency of `log_ms`.
-    pub(super) fn probability(&self, log_ms: f64) -> f64 {
-        normal_cdf((self.target - log_ms) / self.uncertainty(log_ms))
+    /// For each world, the probability that QoS is met there: the latents of what is restored are drawn from
+    /// their prior, and each draw is as likely to meet the target as calm intervals spread.
+    pub(super) fn probabilities(&self, queries: &[Query]) -> Vec<f64> {
+        let drawn = |query: &Query| {
+            let query = query.clone();
+            (0..DRAWS).map(move |seed| Query { draw: Some(seed as u64), ..query.clone() })
+        };
+        let draws: Vec<Query> = queries.iter().flat_map(drawn).collect();
+        let met = |a: &Answer| normal_cdf((self.target - a.log_ms) / self.spread);
+        let answers = self.ask(&draws);
+        answers.chunks(DRAWS).map(|all| all.iter().map(met).sum::<f64>() / DRAWS as f64).collect()
     }
 
-    /// Standard deviation of a counterfactual, in log units.
-    pub(super) fn uncertainty(&self, log_ms: f64) -> f64 {
-        UNCERTAINTY * (self.observed - log_ms).abs() + UNCERTAINTY_MIN
+    /// How well a counterfactual latency of `log_ms` explains the violation, in 0..=1: one half where the
+    /// target is just met.
+    pub(super) fn sufficiency(&self, log_ms: f64) -> f64 {
+        normal_cdf((self.target - log_ms) / self.slack(log_ms))
+    }
+
+    /// How exactly a counterfactual is known, in log units: the further it moved, the less.
+    pub(super) fn slack(&self, log_ms: f64) -> f64 {
+        SLACK * (self.observed - log_ms).abs() + SLACK_MIN
     }
 }

@@ -16,7 +16,7 @@ const LOUDNESS_WEIGHT: f64 = 0.05;
 const MEAN_WEIGHT: f64 = 0.1;
 /// z-score from which a service is slower than usual at all; enough with a metric for a witness.
 const SLOW_AT_ALL: f64 = 2.0;
-/// Share of the threshold's probability that is almost enough.
+/// Share of the threshold that is almost enough.
 const ALMOST: f64 = 0.32;
 /// Candidates for a joint cause, beside those with evidence: by latents, and by effect.
 const CANDIDATES: (usize, usize) = (4, 3);
@@ -86,13 +86,13 @@ impl<'a> Search<'a> {
             .iter()
             .map(|j| Restore { service: *j, what: What::All, nets: self.evidence.nets[*j].clone() })
             .collect();
-        Query { restore, hypothesis }
+        Query { restore, hypothesis, draw: None }
     }
 
     /// `keep` answers for every service, `press` for the abnormal ones.
     fn decide(&self, keep: &[Answer], press: &[(usize, Answer)]) -> (Vec<usize>, Hypothesis) {
-        let suffices = |a: &Answer| self.inquiry.probability(a.log_ms) >= self.threshold;
-        let almost = |a: &Answer| self.inquiry.probability(a.log_ms) >= ALMOST * self.threshold;
+        let suffices = |a: &Answer| self.inquiry.sufficiency(a.log_ms) >= self.threshold;
+        let almost = |a: &Answer| self.inquiry.sufficiency(a.log_ms) >= ALMOST * self.threshold;
         let kept: Vec<(Answer, Hypothesis)> = keep.iter().map(|a| (*a, Hypothesis::Keep)).collect();
         let mut either = kept.clone();
         for (j, answer) in press.iter().filter(|(j, p)| p.log_ms < keep[*j].log_ms) {
@@ -135,7 +135,7 @@ impl<'a> Search<'a> {
 
     /// A service that is as fast as always, given its callees, and whose links are as fast as always,
     /// is no culprit, whatever its metrics say and whatever restoring it would do.
-    fn is_abnormal(&self, j: usize) -> bool {
+    pub(super) fn is_abnormal(&self, j: usize) -> bool {
         let slow = self.slowness(j);
         slow >= self.gate || slow >= SLOW_AT_ALL && self.has_evidence(j)
     }
@@ -163,7 +163,7 @@ impl<'a> Search<'a> {
         if relief < RELIEF_MIN {
             return Vec::new();
         }
-        let reachable = self.inquiry.target + self.inquiry.uncertainty(all);
+        let reachable = self.inquiry.target + self.inquiry.slack(all);
         let limit = reachable.max(all + JOINT_SLACK);
         while members.len() > 1 {
             let sets: Vec<Vec<usize>> = members.iter().map(|j| without(&members, *j)).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::baseline::baseline;
 use super::config::Config;
 use super::evidence::Evidence;
-use super::inquiry::Inquiry;
+use super::inquiry::{Answer, Inquiry};
 use super::normal::{ENOUGH, normal_frame, normal_frames};
 use super::path::path_to;
 use super::range::{episode, range_of};
@@ -17,7 +17,7 @@ use crate::data::{
     Alert, BaselineScore, EventTime, Frame, Interval, MetricEvidence, Name, Outcome, PathStep,
     QosObservation, QosTarget, Resource, RootCause, ServiceScore,
 };
-use crate::graph::{CausalNet, Mechanism};
+use crate::graph::{CausalNet, Hypothesis, Mechanism, Query};
 use crate::stats::median;
 
 /// Baseline scores and metrics shown per diagnosis or culprit.
@@ -109,7 +109,7 @@ pub fn diagnose(question: &Question<'_>) -> Verdict {
     let inquiry = question
         .mechanism
         .filter(|_| !calm.is_empty())
-        .and_then(|m| Inquiry::new(m, &frames, &normal, &target));
+        .and_then(|m| Inquiry::new(m, &frames, (&normal, &calm), &target));
     match inquiry {
         None if question.mechanism.is_some() => {
             verdict.outcome = Some(Outcome::NotEnoughData);
@@ -199,8 +199,10 @@ impl Verdict {
         let evidence = Evidence::collect(inquiry, config.evidence);
         let search = Search::new(inquiry, &evidence, config.evidence, config.threshold);
         let suspects = search.run();
-        self.services = scores(inquiry, &evidence, &suspects);
+        self.services = scores(inquiry, &search, &evidence, &suspects);
         let hypothesis = suspects.hypothesis;
+        let explained = search.query(&suspects.culprits, hypothesis);
+        let probability = inquiry.probabilities(std::slice::from_ref(&explained))[0];
         for j in &suspects.culprits {
             let others: Vec<usize> = suspects.culprits.iter().copied().filter(|k| k != j).collect();
             let resource =
@@ -213,7 +215,7 @@ impl Verdict {
             self.root_causes.push(RootCause {
                 service: inquiry.net().services[*j].to_string(),
                 resource,
-                probability: inquiry.probability(together),
+                probability,
                 counterfactual_ms: log_ms.exp(),
                 metrics: metrics(inquiry, &evidence, *j, config.evidence),
                 replicas,
@@ -223,27 +225,34 @@ impl Verdict {
         self.outcome = Some(Outcome::Unexplained);
         if let Some(first) = suspects.culprits.first() {
             self.outcome = Some(Outcome::RootCause);
-            let query = search.query(&suspects.culprits, hypothesis);
-            self.path = path_to(inquiry, *first, &query, target);
+            self.path = path_to(inquiry, *first, &explained, target);
         }
     }
 }
 
-fn scores(inquiry: &Inquiry<'_>, evidence: &Evidence, suspects: &Suspects) -> Vec<ServiceScore> {
-    let mut scores: Vec<ServiceScore> = suspects
-        .alone
-        .iter()
-        .enumerate()
-        .map(|(j, answer)| {
-            let log_ms = answer.log_ms;
-            ServiceScore {
-                service: inquiry.net().services[j].to_string(),
-                counterfactual_ms: log_ms.exp(),
-                probability: inquiry.probability(log_ms),
-                abnormality: evidence.strongest(j),
-            }
-        })
-        .collect();
+/// Every service's own counterfactual, best first. A service that is as fast as always has no part in a
+/// violation, however the target would be met without it.
+fn scores(
+    inquiry: &Inquiry<'_>,
+    search: &Search<'_>,
+    evidence: &Evidence,
+    suspects: &Suspects,
+) -> Vec<ServiceScore> {
+    let count = suspects.alone.len();
+    let abnormal: Vec<usize> = (0..count).filter(|j| search.is_abnormal(*j)).collect();
+    let worlds: Vec<Query> =
+        abnormal.iter().map(|j| search.query(&[*j], Hypothesis::Keep)).collect();
+    let mut probability = vec![0.0; count];
+    for (j, p) in abnormal.into_iter().zip(inquiry.probabilities(&worlds)) {
+        probability[j] = p;
+    }
+    let score = |(j, answer): (usize, &Answer)| ServiceScore {
+        service: inquiry.net().services[j].to_string(),
+        counterfactual_ms: answer.log_ms.exp(),
+        probability: probability[j],
+        abnormality: evidence.strongest(j),
+    };
+    let mut scores: Vec<ServiceScore> = suspects.alone.iter().enumerate().map(score).collect();
     scores.sort_by(|a, b| a.counterfactual_ms.total_cmp(&b.counterfactual_ms));
     scores
 }

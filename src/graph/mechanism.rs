@@ -47,6 +47,9 @@ pub struct Query {
     pub restore: Vec<Restore>,
     /// About everything else.
     pub hypothesis: Hypothesis,
+    /// Seed with which the latents of what is restored are drawn from their prior; `None`: they are the
+    /// prior's mean.
+    pub draw: Option<u64>,
 }
 
 /// Latencies of the RPCs that were asked for, in that order, milliseconds.

@@ -1,5 +1,9 @@
 //! Node by node evaluation of the trained networks for a batch of hypothetical worlds.
 
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand_distr::{Distribution, StandardNormal};
+
 use super::dataset::NO_CHILD;
 use super::features::{Inputs, NET_INPUTS, SERVER_INPUTS};
 use super::gvae::{
@@ -9,6 +13,9 @@ use super::layout::{Kind, LEVEL_COUNT, Layout, Thinning, mean_ms};
 use super::network::{Network, PlainStack};
 use super::start::sharpness;
 use crate::data::RpcKind;
+
+/// An odd number with bits everywhere: seeds of neighbouring nodes have nothing in common.
+const NODE_STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Log latency by level.
 pub(super) type Levels = [f32; LEVEL_COUNT];
@@ -39,6 +46,24 @@ pub struct Gaussian {
     pub mean: [f32; LATENTS],
     /// ln sigma.
     pub log_sigma: [f32; LATENTS],
+}
+
+impl Gaussian {
+    /// A draw's distance from the mean. `seed` and `node` tell draws apart.
+    pub(super) fn spread(&self, seed: u64, node: u64) -> [f32; LATENTS] {
+        let mut rng = SmallRng::seed_from_u64(seed ^ node.wrapping_mul(NODE_STRIDE));
+        std::array::from_fn(|n| {
+            let noise: f32 = StandardNormal.sample(&mut rng);
+            self.log_sigma[n].exp() * noise
+        })
+    }
+
+    /// A draw, or the mean without a seed.
+    pub(super) fn drawn(&self, seed: Option<u64>, node: u64) -> [f32; LATENTS] {
+        let Some(seed) = seed else { return self.mean };
+        let spread = self.spread(seed, node);
+        std::array::from_fn(|n| self.mean[n] + spread[n])
+    }
 }
 
 /// Trained networks beside the layout they belong to.

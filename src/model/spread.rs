@@ -15,6 +15,8 @@ use crate::graph::{Hypothesis, Latencies, Query};
 const FADE: f32 = 0.3;
 /// A latency that moves by less, in log units, has not moved: such steps are rounding.
 const STEP_MIN: f32 = 1e-6;
+/// Keeps draws of networks apart from those of services.
+const NETWORKS: u64 = 1 << 32;
 /// The observed world, predicted from posterior latents and from prior ones, goes before the
 /// hypothetical ones in every batch.
 const BEFORE: usize = 2;
@@ -300,7 +302,7 @@ impl Scene<'_> {
         let x = e.net_inputs(i, |j| self.tier(world, j));
         let prior = e.prior_net(i, &x);
         let predicted = if is_restored {
-            e.decode_net(i, &x, &prior.mean)
+            e.decode_net(i, &x, &prior.drawn(world.draw(), NETWORKS + i as u64))
         } else {
             let z = &latent.posterior.mean;
             let before = e.decode_net(i, &e.net_inputs(i, |j| self.seen.tiers[j]), z);

@@ -79,6 +79,13 @@ impl<'a> Scene<'a> {
             });
             self.restore(restore, &mut world.restored[at]);
         }
+        if let Some(seed) = query.draw {
+            for restored in world.restored.iter_mut().filter(|r| r.server) {
+                let prior = self.evaluator.prior_server(restored.service, &restored.tier);
+                let spread = prior.spread(seed, restored.service as u64);
+                restored.tier.latent = std::array::from_fn(|n| restored.tier.latent[n] + spread[n]);
+            }
+        }
         world
     }
 
@@ -141,6 +148,11 @@ impl World<'_> {
     /// Whether metrics of the network of service `j` are restored.
     pub(super) fn has_net(&self, j: usize) -> bool {
         self.of(j).is_some_and(|r| r.net)
+    }
+
+    /// What is drawn at random about this world.
+    pub(super) fn draw(&self) -> Option<u64> {
+        self.query.draw
     }
 
     /// RPCs whose network is restored.

@@ -16,7 +16,7 @@ fn evidence(mechanism: &Linear, intervals: &[&[Trouble]]) -> Evidence {
     let frames: Vec<Frame> = intervals.iter().map(|t| frame(4, t)).collect();
     let frames: Vec<&Frame> = frames.iter().collect();
     let normal = frame(4, &[]);
-    let inquiry = Inquiry::new(mechanism, &frames, &normal, &target()).unwrap();
+    let inquiry = Inquiry::new(mechanism, &frames, (&normal, &[&normal]), &target()).unwrap();
     Evidence::collect(&inquiry, GATE)
 }
 

@@ -7,8 +7,10 @@ use super::linear::Linear;
 use super::scene::{TARGET_MS, target};
 use super::town::Trouble::Bug;
 use super::town::frame;
-use crate::data::QosTarget;
+use crate::data::{Frame, QosTarget};
 use crate::diagnose::inquiry::Inquiry;
+use crate::diagnose::normal::normal_frame;
+use crate::graph::{Hypothesis, Query, Restore, What};
 
 /// The normal distribution is known to this accuracy.
 const ROUNDING: f64 = 1e-6;
@@ -17,13 +19,13 @@ const ROUNDING: f64 = 1e-6;
 fn with_inquiry<T>(late_ms: f64, ask: impl Fn(&Inquiry<'_>) -> T) -> T {
     let mechanism = Linear::new();
     let (seen, normal) = (frame(3, &[Bug("db", late_ms)]), frame(1, &[]));
-    ask(&Inquiry::new(&mechanism, &[&seen], &normal, &target()).unwrap())
+    ask(&Inquiry::new(&mechanism, &[&seen], (&normal, &[&normal]), &target()).unwrap())
 }
 
 #[test]
 fn a_counterfactual_at_the_target_is_even_odds() {
     for late in [10.0, 50.0, 1000.0] {
-        let p = with_inquiry(late, |i| i.probability(TARGET_MS.ln()));
+        let p = with_inquiry(late, |i| i.sufficiency(TARGET_MS.ln()));
         assert!((p - 0.5).abs() < ROUNDING, "{late}: {p}");
     }
 }
@@ -31,8 +33,8 @@ fn a_counterfactual_at_the_target_is_even_odds() {
 #[test]
 fn doing_nothing_does_not_help_and_halving_the_target_is_certain() {
     with_inquiry(50.0, |i| {
-        assert!(i.probability(i.observed) < 0.01);
-        assert!(i.probability((TARGET_MS / 2.0).ln()) > 0.99);
+        assert!(i.sufficiency(i.observed) < 0.01);
+        assert!(i.sufficiency((TARGET_MS / 2.0).ln()) > 0.99);
     });
 }
 
@@ -41,10 +43,34 @@ fn doing_nothing_does_not_help_and_halving_the_target_is_certain() {
 fn a_long_way_leaves_more_doubt_than_a_short_one() {
     let just_met = (TARGET_MS * 0.95).ln();
     let (near, far) = (
-        with_inquiry(12.0, |i| i.probability(just_met)),
-        with_inquiry(1000.0, |i| i.probability(just_met)),
+        with_inquiry(12.0, |i| i.sufficiency(just_met)),
+        with_inquiry(1000.0, |i| i.sufficiency(just_met)),
     );
     assert!(near > far && far > 0.5, "{near} {far}");
+}
+
+/// What no counterfactual can foretell is how one calm interval differs from another.
+#[test]
+fn the_more_calm_intervals_differ_the_less_is_certain() {
+    let mechanism = Linear::new();
+    let seen = frame(3, &[Bug("db", 50.0)]);
+    let of = |swing: f64| {
+        let calm: Vec<Frame> =
+            (0..20).map(|n| frame(n, &[Bug("db", swing * (n % 5) as f64)])).collect();
+        let calm: Vec<&Frame> = calm.iter().collect();
+        let normal = normal_frame(&calm);
+        let inquiry = Inquiry::new(&mechanism, &[&seen], (&normal, &calm), &target()).unwrap();
+        let db = inquiry.net().service("db").unwrap();
+        let nothing = Query { restore: Vec::new(), hypothesis: Hypothesis::Keep, draw: None };
+        let restore = vec![Restore { service: db, what: What::All, nets: Vec::new() }];
+        let restored = Query { restore, ..nothing.clone() };
+        let both = inquiry.probabilities(&[nothing, restored]);
+        (both[0], both[1])
+    };
+    let (steady, swinging) = (of(0.0), of(0.6));
+    assert!(steady.0 < 0.01 && steady.1 > 0.99, "{steady:?}");
+    assert!(swinging.0 < 0.2 && swinging.1 > 0.5, "{swinging:?}");
+    assert!(swinging.1 < steady.1, "{steady:?} {swinging:?}");
 }
 
 #[test]
@@ -52,9 +78,9 @@ fn no_inquiry_without_requests_or_without_the_service() {
     let (mechanism, normal) = (Linear::new(), frame(1, &[]));
     let mut silent = frame(3, &[]);
     silent.rpcs.iter_mut().for_each(|r| r.count = 0);
-    assert!(Inquiry::new(&mechanism, &[&silent], &normal, &target()).is_none());
+    assert!(Inquiry::new(&mechanism, &[&silent], (&normal, &[&normal]), &target()).is_none());
     let unknown = QosTarget { service: "nobody".into(), ..target() };
-    assert!(Inquiry::new(&mechanism, &[&frame(3, &[])], &normal, &unknown).is_none());
+    assert!(Inquiry::new(&mechanism, &[&frame(3, &[])], (&normal, &[&normal]), &unknown).is_none());
 }
 
 proptest! {
@@ -74,7 +100,7 @@ proptest! {
         let (p, q) = with_inquiry(late, |i| {
             // From a thousandth of a millisecond to what was seen.
             let at = |share: f64| 1e-3f64.ln() + share * (i.observed - 1e-3f64.ln());
-            (i.probability(at(fast)), i.probability(at(slow)))
+            (i.sufficiency(at(fast)), i.sufficiency(at(slow)))
         });
         prop_assert!(p >= q - ROUNDING, "{p} at {fast}, {q} at {slow}");
         prop_assert!((0.0..=1.0).contains(&p) && (0.0..=1.0).contains(&q));

@@ -107,7 +107,11 @@ struct Asked {
 fn ask(record: &Record, model: &Model, violation: &Violation) -> Option<Asked> {
     let (truth, frame) = (violation.without.as_deref()?, &record.frames[violation.frame]);
     let net = model.net();
-    let query = Query { restore: restored(record, net, violation)?, hypothesis: Hypothesis::Keep };
+    let query = Query {
+        restore: restored(record, net, violation)?,
+        hypothesis: Hypothesis::Keep,
+        draw: None,
+    };
     let normal = normal(record, violation.frame);
     let all: Vec<usize> = (0..net.rpcs.len()).collect();
     let case = model.abduct(frame, &normal);

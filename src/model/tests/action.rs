@@ -23,7 +23,11 @@ const SEEN: usize = 0;
 const NORMAL: usize = 1;
 
 fn ask(s: &Shaken, model: &Model, service: usize, what: What, hypothesis: Hypothesis) -> Latencies {
-    let query = Query { restore: vec![Restore { service, what, nets: Vec::new() }], hypothesis };
+    let query = Query {
+        restore: vec![Restore { service, what, nets: Vec::new() }],
+        hypothesis,
+        draw: None,
+    };
     let frames = &s.town.frames;
     worlds(model, &frames[SEEN], &frames[NORMAL], &[query]).remove(0)
 }
@@ -184,7 +188,7 @@ fn a_restored_network_has_the_delays_its_decoder_says_of_normal_causes() {
             let start = e.predict_client(i, &abducted.observed, &abducted.tiers).unwrap();
             let expected = bounded(kept(&after, &start, window.client), window.client);
             let restore = vec![Restore { service: j, what: What::Network, nets }];
-            let query = Query { restore, hypothesis: Hypothesis::Keep };
+            let query = Query { restore, hypothesis: Hypothesis::Keep, draw: None };
             let frames = &s.town.frames;
             let world = worlds(&model, &frames[SEEN], &frames[NORMAL], &[query]).remove(0);
             assert_is(world.client[i], expected);
@@ -206,7 +210,7 @@ fn restoring_the_callee_of_one_operation_reaches_the_others_through_the_pool() {
         }
     }
     let restore = Restore { service: rpc(&model, &show).1, what: What::All, nets: Vec::new() };
-    let query = Query { restore: vec![restore], hypothesis: Hypothesis::Keep };
+    let query = Query { restore: vec![restore], hypothesis: Hypothesis::Keep, draw: None };
     let world = worlds(&model, &frame, &s.town.frames[NORMAL], &[query]).remove(0);
     let seen = frame.rpc(&pay).unwrap().server;
     let world = world.server[rpc(&model, &pay).0];

@@ -38,6 +38,7 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_answers() {
     let restores = (0..model.net.services.len()).map(|service| Query {
         restore: vec![Restore { service, what: What::All, nets: vec![] }],
         hypothesis: Hypothesis::BackPressure,
+        draw: None,
     });
     let queries: Vec<Query> = restores.collect();
     let (seen, normal) = (&town.frames[5], &town.frames[1]);

@@ -112,7 +112,7 @@ fn slow_delays_show_at_their_own_rpc() {
 fn restore_db(model: &crate::model::Model) -> Query {
     let db = model.net().service("db").unwrap();
     let restore = Restore { service: db, what: What::All, nets: Vec::new() };
-    Query { restore: vec![restore], hypothesis: Hypothesis::Keep }
+    Query { restore: vec![restore], hypothesis: Hypothesis::Keep, draw: None }
 }
 
 /// The whole point, on the smallest application: the database is short of processor time and takes
@@ -128,6 +128,7 @@ fn a_trained_model_undoes_a_fault_it_has_seen() {
     let only = |service, what| Query {
         restore: vec![Restore { service, what, nets: Vec::new() }],
         hypothesis: Hypothesis::Keep,
+        draw: None,
     };
     let queries = [
         only(db, What::All),

@@ -40,7 +40,11 @@ const RPCS: usize = 12;
 pub(super) fn any_query() -> impl Strategy<Value = Query> {
     let restore = prop::collection::vec(any_restore(SERVICES, RPCS), 0..4);
     let hypothesis = prop::sample::select(vec![Hypothesis::Keep, Hypothesis::BackPressure]);
-    (restore, hypothesis).prop_map(|(restore, hypothesis)| Query { restore, hypothesis })
+    (restore, hypothesis).prop_map(|(restore, hypothesis)| Query {
+        restore,
+        hypothesis,
+        draw: None,
+    })
 }
 
 fn is_slower(world: Percentiles, seen: Percentiles) -> bool {
@@ -77,6 +81,7 @@ fn a_question_is_answered_alike_alone_and_among_others() {
     let query = |service, what| Query {
         restore: vec![Restore { service, what, nets: vec![service] }],
         hypothesis: Hypothesis::Keep,
+        draw: None,
     };
     let queries: Vec<Query> = (0..SERVICES)
         .flat_map(|j| [query(j, What::All), query(j, What::Resource(Resource::Cpu))])
@@ -91,6 +96,23 @@ fn a_question_is_answered_alike_alone_and_among_others() {
         }
     }
     assert!(worlds(model, seen, normal, &[]).is_empty());
+}
+
+#[test]
+fn draws_differ_by_their_seed_alone() {
+    let (town, model) = &*NOISY;
+    let (seen, normal) = (&town.frames[3], &town.frames[1]);
+    let query = |service, draw| Query {
+        restore: vec![Restore { service, what: What::All, nets: vec![service] }],
+        hypothesis: Hypothesis::Keep,
+        draw,
+    };
+    let of = |draw| {
+        worlds(model, seen, normal, &(0..SERVICES).map(|j| query(j, draw)).collect::<Vec<_>>())
+    };
+    assert_eq!(of(Some(1)), of(Some(1)));
+    assert_ne!(of(Some(1)), of(Some(2)));
+    assert_ne!(of(Some(1)), of(None));
 }
 
 /// RPCs whose latency a service acts on: what it serves and invokes, and whoever waits for those.
