@@ -78,6 +78,24 @@ impl Stream {
         Ok(())
     }
 
+    /// What happens from now on is like this, and a share of it strikes one of these services.
+    pub(super) fn disturb(&mut self, weather: Weather, services: Vec<usize>, share: f64) {
+        self.schedule.change(weather);
+        self.schedule.aim(services, share);
+    }
+
+    /// Event time of the application.
+    pub(super) fn now(&self) -> i64 {
+        self.simulator.now().0
+    }
+
+    /// Runs the next interval of the schedule; whether one was closed by that.
+    pub(super) fn goes_on(&mut self) -> bool {
+        let closed = self.frames.len();
+        self.step();
+        self.frames.len() > closed
+    }
+
     /// Runs one interval without faults.
     pub(super) fn calm(&mut self) -> Ran {
         let load = self.schedule.load();
