@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::data::{Alert, Diagnosis, Frame, SavedModel};
 use crate::diagnose;
-use crate::model::Model;
+use crate::model::Kept;
 use crate::report::{Pushed, Remember};
 use crate::store::Handle;
 
@@ -58,9 +58,9 @@ pub(super) fn pair_up(
     alerts.into_iter().map(|a| (a.clone(), of(&a))).collect()
 }
 
-pub(super) fn load_model(saved: &SavedModel) -> Option<Arc<Model>> {
-    match Model::load(saved) {
-        Ok(model) => Some(Arc::new(model)),
+pub(super) fn load_model(saved: &SavedModel) -> Option<Kept> {
+    match Kept::load(saved) {
+        Ok(kept) => Some(kept),
         Err(error) => {
             tracing::warn!(%error, "the saved model is not used; a new one will be trained");
             None

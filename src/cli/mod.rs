@@ -6,7 +6,6 @@ mod lab;
 mod progress;
 mod run;
 mod study;
-mod updates;
 
 pub use args::{Cli, Command};
 pub use run::run;

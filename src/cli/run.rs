@@ -9,7 +9,6 @@ use super::args::{Cli, Command, Lab};
 use super::demo::demo;
 use super::lab::replay;
 use super::study::study;
-use super::updates::updates;
 use crate::app;
 use crate::config::{self, Config};
 use crate::demo::Options;
@@ -31,7 +30,6 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo { seed, intervals, keep } => {
             demo(Options { seed, intervals: intervals as usize }, keep)
         }
-        Command::Lab(Lab::Updates(args)) => updates(&args),
         Command::Lab(Lab::Replay { dir, seed, details }) => replay(&dir, seed, details),
         Command::Lab(Lab::Study(what)) => study(&what),
     }

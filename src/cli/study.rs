@@ -12,7 +12,7 @@ use super::progress::Progress;
 use super::run::{FAILURE, answer, fail};
 use crate::lab::study::{
     Accuracy, Failure, Instrumentation, Notebook, Options, Report, Surroundings, accuracy,
-    instrumentation, latency, robustness, sampling, scale, training_size,
+    instrumentation, latency, robustness, sampling, scale, training_size, updates,
 };
 
 /// Makes the table and the figure that were asked for.
@@ -32,6 +32,7 @@ pub(super) fn study(study: &Study) -> ExitCode {
         Study::Latency(args) => run(args, false, &|at| latency(&options(args), at)),
         Study::Scale(args) => run(args, false, &|at| scale(&options(args), at)),
         Study::Robustness(args) => run(args, false, &|at| robustness(&options(args), at)),
+        Study::Updates(args) => run(args, false, &|at| updates(&options(args), at)),
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Schedule {
     callers: Vec<bool>,
     faults: Vec<(Fault, usize)>,
     phase: f64,
+    /// Services that are struck more often, and how often.
+    aim: Option<(Vec<usize>, f64)>,
 }
 
 impl Schedule {
@@ -89,12 +91,18 @@ impl Schedule {
             callers: spec.services.iter().map(calls).collect(),
             faults: Vec::new(),
             phase: 0.0,
+            aim: None,
         }
     }
 
     /// From the next interval on, episodes that begin are like this.
     pub fn change(&mut self, weather: Weather) {
         self.weather = weather;
+    }
+
+    /// From now on this share of what begins strikes one of `services`, drawn evenly.
+    pub fn aim(&mut self, services: Vec<usize>, share: f64) {
+        self.aim = (!services.is_empty()).then_some((services, share));
     }
 
     /// The next interval.
@@ -163,8 +171,13 @@ impl Schedule {
         }
     }
 
-    /// Half of the faults strike any service, half strike where the traffic is.
+    /// Half of the faults strike any service, half strike where the traffic is; unless they are aimed.
     fn service(&mut self) -> usize {
+        if let Some((services, share)) = &self.aim
+            && self.rng.random_bool(*share)
+        {
+            return services[self.rng.random_range(0..services.len())];
+        }
         let total: f64 = self.traffic.iter().sum();
         if self.rng.random_bool(0.5) || total <= 0.0 {
             return self.rng.random_range(0..self.traffic.len());

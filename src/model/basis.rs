@@ -20,8 +20,9 @@ pub(super) struct Basis {
 }
 
 impl Basis {
-    /// The principal directions of `rows`, or the features themselves when they are few enough or
-    /// when they never vary.
+    /// The principal directions of `rows`; or single features, when they are few enough, or when so few
+    /// span all the others that there are not as many directions as [`COMPONENTS`] to be found: the
+    /// decomposition divides by how much the last of them varies.
     ///
     /// # Shapes
     /// `rows`: `[services * intervals, features of the resource]`.
@@ -30,14 +31,14 @@ impl Basis {
         if features <= COMPONENTS {
             return Self::identity(features);
         }
-        let varied = rows.var_axis(Axis(0), 0.0).iter().filter(|v| **v > 1e-12).count();
-        if varied <= COMPONENTS {
-            return Self::of_the_varied(rows);
+        let spanning = spanning(rows);
+        if spanning.len() <= COMPONENTS {
+            return Self::of(&spanning, features);
         }
         match Pca::params(COMPONENTS).fit(&DatasetBase::from(rows.clone())) {
             Ok(pca) => Self::upright(pca.components()),
-            // The decomposition did not converge: the features that vary most, as they are.
-            Err(_) => Self::of_the_varied(rows),
+            // The decomposition did not converge.
+            Err(_) => Self::of(&spanning, features),
         }
     }
 
@@ -46,12 +47,13 @@ impl Basis {
         Self { rows: (0..COMPONENTS).map(unit).collect() }
     }
 
-    fn of_the_varied(rows: &Array2<f64>) -> Self {
-        let variance = rows.var_axis(Axis(0), 0.0);
-        let mut by_variance: Vec<usize> = (0..rows.ncols()).collect();
-        by_variance.sort_by(|a, b| variance[*b].total_cmp(&variance[*a]));
-        let unit = |at: usize| (0..rows.ncols()).map(|f| f64::from(u8::from(f == at))).collect();
-        Self { rows: by_variance.into_iter().take(COMPONENTS).map(unit).collect() }
+    /// The first of the `chosen` features, as they are.
+    fn of(chosen: &[usize], features: usize) -> Self {
+        let unit = |c: usize| {
+            let at = chosen.get(c);
+            (0..features).map(|f| f64::from(u8::from(at == Some(&f)))).collect()
+        };
+        Self { rows: (0..COMPONENTS).map(unit).collect() }
     }
 
     /// Components with their larger weights positive, so that more of a feature is more of it.
@@ -69,6 +71,31 @@ impl Basis {
             *place = row.iter().zip(features).map(|(w, f)| w * f).sum::<f64>() as f32;
         }
     }
+}
+
+/// Features that together say all that `rows` say, that which adds most first (Cholesky decomposition of the
+/// covariance, with pivots).
+fn spanning(rows: &Array2<f64>) -> Vec<usize> {
+    /// A feature of which the others explain all but this share of the largest variance adds nothing.
+    const REST: f64 = 1e-6;
+    let Some(mean) = rows.mean_axis(Axis(0)) else { return Vec::new() };
+    let centred = rows - &mean;
+    let mut rest = centred.t().dot(&centred) / rows.nrows() as f64;
+    let diagonal = |m: &Array2<f64>, f: usize| m[[f, f]];
+    let mut chosen = Vec::new();
+    let mut largest = None;
+    while chosen.len() < rows.ncols() {
+        let by_rest = |a: &usize, b: &usize| diagonal(&rest, *a).total_cmp(&diagonal(&rest, *b));
+        let Some(next) = (0..rows.ncols()).max_by(by_rest) else { break };
+        let variance = diagonal(&rest, next);
+        if variance <= 1e-12 || variance <= REST * *largest.get_or_insert(variance) {
+            break;
+        }
+        let column = rest.column(next).to_owned().insert_axis(Axis(1));
+        rest -= &(column.dot(&column.t()) / variance);
+        chosen.push(next);
+    }
+    chosen
 }
 
 #[cfg(test)]
@@ -89,6 +116,21 @@ mod tests {
         basis.project(&[3.0; 5], &mut out);
         let expected = 3.0 * 5f32.sqrt();
         assert!((out[0] - expected).abs() < 0.1, "{out:?}");
+    }
+
+    /// Five features of which two say everything: there is no third direction.
+    #[test]
+    fn features_that_follow_from_others_are_left_out() {
+        let rows = Array::from_shape_fn((400, 5), |(i, f)| {
+            let (a, b) = (((i * 7) % 13) as f64, ((i * 5) % 11) as f64);
+            [a, b, a + b, 2.0 * a, 0.0][f]
+        });
+        assert_eq!(spanning(&rows).len(), 2);
+        let basis = Basis::fit(&rows);
+        let mut out = [9.0; COMPONENTS];
+        basis.project(&[1.0, 2.0, 3.0, 2.0, 0.0], &mut out);
+        assert!(out.iter().all(|v| v.is_finite()) && out[..2] != [0.0; 2], "{out:?}");
+        assert_eq!(out[2], 0.0);
     }
 
     #[test]

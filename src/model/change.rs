@@ -2,8 +2,9 @@
 //!
 //! In: a model, and the intervals since. Out: [`Changes`]. Two kinds of evidence. The RPC graph: an RPC
 //! the model does not know, or one that its caller no longer makes. And distributions: a service that
-//! was, in at least all but one of the newest calm intervals, further from its normal than its own
-//! calm past explains. Only intervals that met QoS count: a service that is slow enough to violate it
+//! has been further from its normal than its own calm past explains, for twice as long as
+//! anything as severe has ever lasted anywhere: noisy neighbours and batch jobs come and go, a change
+//! stays. Only intervals that met QoS count: a service that is slow enough to violate it
 //! is a fault to be found, not a new normal to be learnt.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,12 +165,12 @@ fn find_gone(model: &Model, frames: &[&Frame], changes: &mut Changes) -> Option<
     since
 }
 
-/// One view of one service that is not what it was.
+/// One view of one service that is not what it was, and for how many calm intervals it has been so.
 struct Shifted {
     service: usize,
     view: View,
-    centre: f64,
     by: f64,
+    run: usize,
 }
 
 /// Services whose newest calm intervals differ from what is usual for them; the begin of the first calm
@@ -181,19 +182,19 @@ fn find_shifted(
     changes: &mut Changes,
 ) -> Option<EventTime> {
     let calm: Vec<&Frame> = frames.iter().zip(met).filter(|(_, m)| **m).map(|(f, _)| *f).collect();
-    let from = calm.len().checked_sub(WINDOW)?;
-    let looks: Vec<Look> = calm[from..].iter().map(|f| Look::at(model, f)).collect();
+    let mut past = Past { model, calm: &calm, looks: Vec::new() };
     let tests: usize = model.usual.iter().map(|u| u.known().count()).sum();
     let limit = quantile_of_chance(ALPHA / tests.max(1) as f64);
     let mut shifted = Vec::new();
-    for (j, usual) in model.usual.iter().enumerate() {
-        if !looks.iter().all(|l| usual.knows(l.load[j])) {
-            continue;
-        }
-        for (view, usual) in usual.known() {
-            let values: Vec<f64> = looks.iter().map(|l| l.of(j, view)).collect();
-            if let Some(by) = shift(&values, usual, least(view), limit) {
-                shifted.push(Shifted { service: j, view, centre: usual.0, by });
+    for (service, usual) in model.usual.iter().enumerate() {
+        for (view, known) in usual.known() {
+            let run = past.run((service, view), known.0, least(view));
+            // Whoever is disturbed, a disturbance is a disturbance.
+            let lasted = |count: usize| {
+                model.usual.iter().map(|u| u.lasted(view, count)).fold(0.0, f64::max)
+            };
+            if let Some(by) = shift(&run, known.1, limit, lasted) {
+                shifted.push(Shifted { service, view, by, run: run.len() });
             }
         }
     }
@@ -206,18 +207,40 @@ fn find_shifted(
         };
         changes.blame(&model.net.services[*service], format!("{what} {direction}"));
     }
-    if shifted.is_empty() {
-        return None;
+    let longest = shifted.iter().map(|s| s.run).max()?;
+    Some(calm[calm.len() - longest].interval.start)
+}
+
+/// Calm intervals in order, looked at from the newest back, as far as somebody asks.
+struct Past<'a> {
+    model: &'a Model,
+    calm: &'a [&'a Frame],
+    /// The newest first.
+    looks: Vec<Look>,
+}
+
+impl Past<'_> {
+    /// How far a view was from `centre` in the newest intervals, as long as that was more than `least` to one
+    /// side under a load that is known; the newest first.
+    fn run(&mut self, (j, view): (usize, View), centre: f64, least: f64) -> Vec<f64> {
+        let mut run: Vec<f64> = Vec::new();
+        for n in 0..self.calm.len() {
+            if n == self.looks.len() {
+                let frame = self.calm[self.calm.len() - 1 - n];
+                self.looks.push(Look::at(self.model, frame));
+            }
+            let by = self.looks[n].of(j, view) - centre;
+            let is_known = self.model.usual[j].knows(self.looks[n].load[j]);
+            let is_same_side = run.first().is_none_or(|first| first * by > 0.0);
+            // Not so either when it was not seen.
+            let is_far = by.abs() > least && is_same_side;
+            if !is_known || !is_far {
+                break;
+            }
+            run.push(by);
+        }
+        run
     }
-    // The shift began before the window if the calm intervals before it show any of it.
-    let shows = |f: &&Frame| {
-        let look = Look::at(model, f);
-        shifted
-            .iter()
-            .any(|s| (look.of(s.service, s.view) - s.centre) * s.by.signum() > least(s.view))
-    };
-    let first = (0..from).rev().take_while(|t| shows(&calm[*t])).last().unwrap_or(from);
-    Some(calm[first].interval.start)
 }
 
 /// What a view must move by to matter.
@@ -229,16 +252,17 @@ fn least(view: View) -> f64 {
     }
 }
 
-/// How far `values` are from `usual`, if further than `least`, if chance does not explain it, and if all
-/// but one of them say so.
-fn shift(values: &[f64], (centre, spread): (f64, f64), least: f64, limit: f64) -> Option<f64> {
-    if values.iter().any(|v| !v.is_finite()) {
-        return None;
-    }
-    let by = median(values.iter().copied())? - centre;
-    let is_far = |v: f64| (v - centre) * by.signum() > least;
-    let agree = values.iter().filter(|v| is_far(**v)).count();
-    (agree + 1 >= values.len() && by.abs() > least && by.abs() > limit * spread).then_some(by)
+/// How far a view has shifted that was as far from normal as `run` says, the newest first: if chance does not
+/// explain it, and if nothing as severe has `lasted` half as long.
+fn shift(run: &[f64], spread: f64, limit: f64, lasted: impl Fn(usize) -> f64) -> Option<f64> {
+    let is_new = |length: usize| {
+        let run = &run[..length];
+        let mildest = run.iter().fold(f64::INFINITY, |m, v| m.min(v.abs()));
+        let by = median(run.iter().copied())?;
+        let is_real = by.abs() > limit * spread && mildest > lasted(length.div_ceil(2));
+        is_real.then_some(by)
+    };
+    (WINDOW..=run.len()).find_map(is_new)
 }
 
 /// The z-score that chance exceeds, either way, in this share of cases.
@@ -260,16 +284,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shift_must_be_large_unlikely_and_seen_again_and_again() {
-        let usual = (0.1, 0.05);
-        assert!(shift(&[0.9, 1.0, 1.1, 0.1], usual, 0.2, 4.0).is_some());
-        assert!(shift(&[-0.9, -1.0, -1.1, -0.8], usual, 0.2, 4.0).unwrap() < 0.0);
-        // A fault of two intervals.
-        assert_eq!(shift(&[0.9, 1.0, 0.1, 0.1], usual, 0.2, 4.0), None);
-        // Small, or within what is usual, or not seen.
-        assert_eq!(shift(&[0.25, 0.25, 0.25, 0.25], usual, 0.2, 4.0), None);
-        assert_eq!(shift(&[0.9, 1.0, 1.1, 1.0], (0.1, 0.4), 0.2, 4.0), None);
-        assert_eq!(shift(&[0.9, f64::NAN, 1.1, 1.0], usual, 0.2, 4.0), None);
+    fn a_shift_must_be_unlikely_and_outlast_what_passes_by_itself() {
+        let nothing = |_: usize| 0.0;
+        assert_eq!(shift(&[1.0; 4], 0.05, 4.0, nothing), Some(1.0));
+        assert_eq!(shift(&[-0.9, -1.0, -1.1, -0.8], 0.05, 4.0, nothing), Some(-0.95));
+        assert_eq!(shift(&[1.0; 3], 0.05, 4.0, nothing), None);
+        // Within what is usual.
+        assert_eq!(shift(&[1.0; 4], 0.4, 4.0, nothing), None);
+        // As far, others have been for two intervals: it takes more than twice as long, or twice as far.
+        let two = |count: usize| if count <= 2 { 1.5 } else { 0.3 };
+        assert_eq!(shift(&[1.0; 4], 0.05, 4.0, two), None);
+        assert_eq!(shift(&[1.0; 5], 0.05, 4.0, two), Some(1.0));
+        assert_eq!(shift(&[2.0; 4], 0.05, 4.0, two), Some(2.0));
     }
 
     #[test]

@@ -29,6 +29,7 @@ use super::reshape::{Matching, extract, put_back, reshaped};
 use super::sampler::Sampler;
 use super::train::{Plan, Run};
 use super::transfer::calibrate;
+use super::usual::{Look, Usual};
 use crate::data::{Frame, RpcKey, RpcKind};
 use crate::graph::{CausalNet, Quality, RpcGraph};
 
@@ -206,6 +207,8 @@ impl<'a> Lesson<'a> {
             net: self.net,
         };
         model.inherit_calm(base, &self.matching, &self.affected, &self.calm_fresh);
+        let looks: Vec<Look> = self.calm_fresh.iter().map(|f| Look::at(&model, f)).collect();
+        model.usual = Usual::refreshed(&base.usual, &looks, &self.matching, &self.affected);
         let unseen: Vec<&Frame> =
             split(self.update.frames).1.into_iter().map(|t| self.update.frames[t]).collect();
         let since = self.update.changes.since;

@@ -44,6 +44,20 @@ struct Open {
 }
 
 impl Policy {
+    /// Goes on with a change that an earlier run was following, and for which `model` was the newest
+    /// training. `frames` are in order.
+    pub fn resumed(work: Work, model: &Model, frames: &[&Frame]) -> Self {
+        let until = frames.partition_point(|f| f.interval.end <= model.trained_at);
+        let count = since_count(&frames[..until], work.changes.since);
+        let next = SCHEDULE.into_iter().find(|n| *n > count);
+        Self { open: next.map(|next| Open { work, next }) }
+    }
+
+    /// The change that is being followed.
+    pub fn following(&self) -> Option<&Work> {
+        self.open.as_ref().map(|open| &open.work)
+    }
+
     /// Looks at the newest of `frames`, which are in order; `met[t]`: QoS was met in frame `t`. `model`
     /// is the one in use.
     pub fn observe(&mut self, model: &Arc<Model>, frames: &[&Frame], met: &[bool]) -> Option<Work> {

@@ -13,6 +13,7 @@ use super::config::Config;
 use super::dataset::split;
 use super::error::Error;
 use super::fit::fit;
+use super::kept::Kept;
 use super::memory::newest_that_fit;
 use super::metrics::Metrics;
 use super::partial::{Reach, Update, retrain};
@@ -64,26 +65,20 @@ enum Task {
     Partial(Work),
 }
 
-/// Runs until the frames end. `restored` is the model of the last run.
+/// Runs until the frames end. `restored` is what the last run left: its model, and the change that was
+/// being followed.
 pub async fn run(
     config: Config,
     mut inputs: Inputs,
     status: watch::Sender<Status>,
     metrics: Metrics,
-    restored: Option<Arc<Model>>,
+    restored: Option<Kept>,
 ) {
-    let mut last_tried = restored.as_ref().map(|m| m.trained_at);
-    if let Some(model) = restored {
-        metrics.show(&model);
-        status.send_replace(Status {
-            state: ModelState::Ready,
-            model: Some(model),
-            ..Status::default()
-        });
-    }
+    let mut last_tried = restored.as_ref().map(|kept| kept.model.trained_at);
+    let mut policy = restored
+        .map_or_else(Policy::default, |kept| go_on(kept, &(inputs.history)(), &status, &metrics));
     let cancel = Arc::new(AtomicBool::new(false));
     let (ended_tx, mut ended) = mpsc::channel::<Ended>(1);
-    let mut policy = Policy::default();
     let mut busy = false;
     loop {
         let task = tokio::select! {
@@ -109,7 +104,7 @@ pub async fn run(
             }
             Some(ended) = ended.recv() => {
                 busy = false;
-                settle(ended, &status, &metrics, &inputs.save);
+                settle(ended, policy.following(), &status, &metrics, &inputs.save);
                 None
             }
         };
@@ -134,6 +129,31 @@ pub async fn run(
         }
     }
     cancel.store(true, Ordering::Relaxed);
+}
+
+/// Takes up what the last run left.
+fn go_on(
+    kept: Kept,
+    history: &[Arc<Frame>],
+    status: &watch::Sender<Status>,
+    metrics: &Metrics,
+) -> Policy {
+    let Kept { model, following } = kept;
+    metrics.show(&model);
+    status.send_replace(Status {
+        state: ModelState::Ready,
+        model: Some(model.clone()),
+        ..Status::default()
+    });
+    let usable: Vec<&Frame> = history.iter().map(|f| &**f).filter(|f| !f.rpcs.is_empty()).collect();
+    let policy = following.map_or_else(Policy::default, |work| {
+        tracing::info!(changes = work.changes.reason(), "still following a change");
+        Policy::resumed(work, &model, &usable)
+    });
+    if let Some(newest) = history.last() {
+        advise(&policy, newest, status, metrics);
+    }
+    policy
 }
 
 /// Looks at the newest frames for a change of the application, on a thread that nobody waits for.
@@ -307,8 +327,10 @@ fn better(model: Model, frames: &[&Frame], current: Option<&Model>) -> Result<Mo
     }
 }
 
+/// Publishes and saves a new model; `following` is the change it is not the last word on.
 fn settle(
     Ended { result, done }: Ended,
+    following: Option<&Work>,
     status: &watch::Sender<Status>,
     metrics: &Metrics,
     save: &Arc<dyn Fn(SavedModel) + Send + Sync>,
@@ -326,7 +348,9 @@ fn settle(
             );
             metrics.trained(&done);
             metrics.show(&model);
-            match model.save() {
+            let model = Arc::new(model);
+            let kept = Kept { model: model.clone(), following: following.cloned() };
+            match kept.save() {
                 Ok(saved) => {
                     let save = save.clone();
                     tokio::task::spawn_blocking(move || save(saved));
@@ -336,7 +360,7 @@ fn settle(
             status.send_modify(|s| {
                 s.state = ModelState::Ready;
                 s.progress = 1.0;
-                s.model = Some(Arc::new(model));
+                s.model = Some(model);
                 s.error = None;
                 s.trainings += 1;
                 s.last_training = Some(done);

@@ -2,7 +2,8 @@
 //! from.
 //!
 //! Three views of a service, each free of load and of what its callees do: how slow it is by itself, how
-//! slow the network to it is, and where each of its metrics stands.
+//! slow the network to it is, and where each of its metrics stands. And what passes by itself: how far from
+//! normal each has been for how long.
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -10,15 +11,22 @@ use serde::{Deserialize, Serialize};
 use super::features::log_levels;
 use super::layout::delay_level;
 use super::predict::Model;
+use super::refresh::Affected;
+use super::reshape::Matching;
+use super::shift::moved;
 use super::world::Scene;
 use crate::data::{Frame, Signal};
 use crate::stats::{centre_and_spread, median};
 
-/// Calm intervals in a row that are looked at together. What is harmless comes and goes within three: two
-/// intervals, and the counters it spills into.
-pub(super) const WINDOW: usize = 5;
+/// Calm intervals in a row that are looked at together: the fewest a change is told from.
+pub(super) const WINDOW: usize = 4;
 /// Windows from which it can be told how much they vary.
 const WINDOWS_MIN: usize = 10;
+/// Calm intervals up to which is known how far from normal a service has been for so long.
+const LASTING: usize = 10;
+
+/// How far from normal something has been for one, two, ... calm intervals in a row, at its mildest.
+pub(super) type Lasting = [f64; LASTING];
 
 /// Centre and deviation of the medians of [`WINDOW`] calm intervals, per view of one service; `None`
 /// where too little is known.
@@ -32,6 +40,8 @@ pub struct Usual {
     pub delay: Option<(f64, f64)>,
     /// Metrics by feature, robust deviations.
     pub metrics: Vec<Option<(f64, f64)>>,
+    /// Of slowness, of the delay, and of each metric: what passed by itself.
+    lasting: Vec<Lasting>,
 }
 
 /// One way to look at a service.
@@ -55,11 +65,33 @@ impl Usual {
         slowness.into_iter().chain(delay).chain(metrics)
     }
 
+    /// How far from normal a view has been for `count` calm intervals in a row, or for as many as is known.
+    pub(super) fn lasted(&self, view: View, count: usize) -> f64 {
+        let lasting = self.lasting.get(view.place());
+        lasting.map_or(0.0, |l| l[count.clamp(1, LASTING) - 1])
+    }
+
     /// Whether a load is one of those under which this was learnt, or nearly.
     pub(super) fn knows(&self, load: f64) -> bool {
         /// Log units by which a load may be out of range.
         const MARGIN: f64 = 0.1;
         (self.load.0 - MARGIN..=self.load.1 + MARGIN).contains(&load)
+    }
+}
+
+impl View {
+    /// Where it stands among all views of a service.
+    fn place(self) -> usize {
+        match self {
+            Self::Slowness => 0,
+            Self::Delay => 1,
+            Self::Metric(f) => 2 + f,
+        }
+    }
+
+    /// All views, of so many features.
+    fn all(features: usize) -> impl Iterator<Item = Self> {
+        [Self::Slowness, Self::Delay].into_iter().chain((0..features).map(Self::Metric))
     }
 }
 
@@ -145,24 +177,106 @@ impl Usual {
     /// Learns every service's views from looks at calm intervals in order.
     pub(super) fn learn(looks: &[Look], services: usize) -> Vec<Self> {
         let features = looks.first().map_or(0, |l| l.metrics.ncols());
-        (0..services)
-            .map(|j| Self {
-                load: looks.iter().fold((f64::MAX, f64::MIN), |(low, high), l| {
-                    (low.min(l.load[j]), high.max(l.load[j]))
-                }),
-                slowness: windows(looks.iter().map(|l| l.slowness[j])),
-                delay: windows(looks.iter().map(|l| l.delay[j])),
-                metrics: (0..features)
-                    .map(|f| windows(looks.iter().map(|l| l.metrics[[j, f]])))
-                    .collect(),
-            })
-            .collect()
+        let of = |j: usize| {
+            let seen = |view| looks.iter().map(move |l| l.of(j, view)).collect::<Vec<f64>>();
+            let views: Vec<_> = View::all(features).map(|view| windows(&seen(view))).collect();
+            let lasting = View::all(features).zip(&views).map(|(view, known)| {
+                known.map_or([0.0; LASTING], |(centre, _)| lasting(&seen(view), centre))
+            });
+            Self { lasting: lasting.collect(), ..Self::of_views(load_range(looks, j), &views) }
+        };
+        (0..services).map(of).collect()
+    }
+
+    /// What is usual after a change: a trained service is where the `looks` since the change show it, and
+    /// varies as it always did; one that is new varies as others do. Others stay what they were.
+    pub(super) fn refreshed(
+        base: &[Self],
+        looks: &[Look],
+        matching: &Matching,
+        affected: &Affected,
+    ) -> Vec<Self> {
+        let typical = Self::typical(base);
+        let of = |(j, was): (usize, &Option<usize>)| match was.and_then(|was| base.get(was)) {
+            Some(was) if !affected.trained[j] => was.clone(),
+            Some(was) => was.moved(looks, j),
+            None => typical.moved(looks, j),
+        };
+        matching.services.iter().enumerate().map(of).collect()
+    }
+
+    fn of_views(load: (f64, f64), views: &[Option<(f64, f64)>]) -> Self {
+        Self {
+            load,
+            slowness: views[0],
+            delay: views[1],
+            metrics: views[2..].to_vec(),
+            lasting: Vec::new(),
+        }
+    }
+
+    fn views(&self) -> Vec<Option<(f64, f64)>> {
+        [self.slowness, self.delay].into_iter().chain(self.metrics.iter().copied()).collect()
+    }
+
+    /// The same variation around what few looks show. How far off their middle may be counts as variation.
+    fn moved(&self, looks: &[Look], j: usize) -> Self {
+        let view = |(view, known): (View, Option<(f64, f64)>)| {
+            let (centre, spread) = known?;
+            let seen = looks.iter().map(|l| l.of(j, view)).filter(|v| v.is_finite());
+            let moves: Vec<f64> = seen.map(|v| v - centre).collect();
+            let doubt = WINDOW as f64 / moves.len() as f64;
+            let is_seen = !moves.is_empty();
+            is_seen.then(|| (centre + moved(&moves, spread), spread * (1.0 + doubt).sqrt()))
+        };
+        let views: Vec<_> = View::all(self.metrics.len()).zip(self.views()).map(view).collect();
+        let seen = load_range(looks, j);
+        let load = (self.load.0.min(seen.0), self.load.1.max(seen.1));
+        Self { lasting: self.lasting.clone(), ..Self::of_views(load, &views) }
+    }
+
+    /// What is usual among services: for one of which too little was seen. Nothing is known to have lasted.
+    fn typical(all: &[Self]) -> Self {
+        let views: Vec<Vec<Option<(f64, f64)>>> = all.iter().map(Self::views).collect();
+        let width = views.iter().map(Vec::len).max().unwrap_or(2);
+        let view = |n: usize| {
+            let known = || views.iter().filter_map(|v| *v.get(n)?);
+            Some((0.0, median(known().map(|(_, spread)| spread))?))
+        };
+        let load = |pick: fn(&Self) -> f64| median(all.iter().map(pick)).unwrap_or(0.0);
+        let views: Vec<_> = (0..width).map(view).collect();
+        Self::of_views((load(|u| u.load.0), load(|u| u.load.1)), &views)
     }
 }
 
+/// Smallest and largest load of service `j`.
+fn load_range(looks: &[Look], j: usize) -> (f64, f64) {
+    let wider = |(low, high): (f64, f64), l: &Look| (low.min(l.load[j]), high.max(l.load[j]));
+    looks.iter().fold((f64::MAX, f64::MIN), wider)
+}
+
+/// For every length: the largest distance from `centre`, to one side, that so many values in a row all had.
+fn lasting(values: &[f64], centre: f64) -> Lasting {
+    let mut found = [0.0; LASTING];
+    for side in [1.0, -1.0] {
+        for end in 0..values.len() {
+            let mut mildest = f64::INFINITY;
+            for (length, value) in values[..=end].iter().rev().take(LASTING).enumerate() {
+                let distance = (value - centre) * side;
+                if distance.is_nan() || distance <= 0.0 {
+                    break;
+                }
+                mildest = mildest.min(distance);
+                found[length] = f64::max(found[length], mildest);
+            }
+        }
+    }
+    found
+}
+
 /// Centre and spread of the medians of every [`WINDOW`] values in a row.
-fn windows(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
+fn windows(values: &[f64]) -> Option<(f64, f64)> {
+    let values: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     let medians: Vec<f64> =
         values.windows(WINDOW).filter_map(|w| median(w.iter().copied())).collect();
     let (centre, up) = centre_and_spread(&medians).filter(|_| medians.len() >= WINDOWS_MIN)?;
@@ -170,4 +284,38 @@ fn windows(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     let below: Vec<f64> = medians.iter().map(|m| -m).collect();
     let (_, down) = centre_and_spread(&below)?;
     Some((centre, up.max(down)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_as_severe_as_its_mildest_moment_and_to_one_side() {
+        let found = lasting(&[0.0, 8.0, 9.0, 5.0, 1.0, -7.0, -6.0, f64::NAN, 3.0], 0.0);
+        assert_eq!(found[..5], [9.0, 8.0, 5.0, 1.0, 0.0]);
+    }
+
+    fn look(slowness: f64) -> Look {
+        let (load, delay) = (vec![0.0], vec![f64::NAN]);
+        Look { load, slowness: vec![slowness], delay, metrics: Array2::zeros((1, 0)) }
+    }
+
+    #[test]
+    fn few_looks_move_what_is_usual_and_leave_doubt() {
+        let looks: Vec<Look> = (0..100).map(|n| look(0.01 * f64::from(n % 7))).collect();
+        let usual = Usual::learn(&looks, 1).remove(0);
+        let (centre, spread) = usual.slowness.unwrap();
+        assert_eq!(usual.delay, None);
+        let since: Vec<Look> = (0..WINDOW).map(|_| look(1.0)).collect();
+        let now = usual.moved(&since, 0);
+        let (moved_to, wider) = now.slowness.unwrap();
+        assert!((moved_to - 1.0).abs() < 0.05 && centre < 0.1, "{moved_to} {centre}");
+        assert!((wider / spread - 2f64.sqrt()).abs() < 1e-9);
+        assert_eq!(now.lasted(View::Slowness, 3), usual.lasted(View::Slowness, 3));
+        // One that is new varies as others do, and nothing is known to have passed.
+        let new = Usual::typical(&[usual]).moved(&since, 0);
+        assert_eq!(new.slowness.unwrap().1, wider);
+        assert_eq!(new.lasted(View::Slowness, 1), 0.0);
+    }
 }

@@ -16,4 +16,5 @@ mod opentelemetry;
 mod pipeline;
 mod prometheus;
 mod shipped;
+mod updates;
 mod webhook;

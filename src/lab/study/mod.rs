@@ -22,6 +22,7 @@ mod table;
 mod tests;
 mod told;
 mod training_size;
+mod updates;
 
 pub use accuracy::{Accuracy, accuracy};
 pub use instrumentation::{Instrumentation, instrumentation};
@@ -35,3 +36,4 @@ pub use scale::scale;
 pub use surroundings::{Failure, Surroundings};
 pub use table::{Entry, Table};
 pub use training_size::training_size;
+pub use updates::updates;

@@ -4,10 +4,12 @@
 mod outcome;
 mod policies;
 mod probe;
-mod run;
+mod replay;
+mod shelf;
 mod stream;
 mod versions;
 
-pub use outcome::{Outcome, Point, PolicyName, Speed, Training};
-pub use run::{Options, run};
+pub use outcome::{Before, Followed, Point, PolicyName, Quiet, Scores, Training};
+pub use replay::{MOMENTS, Replay, Size};
+pub use shelf::{Shelf, Shelved};
 pub use versions::{Version, versions};

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::versions::Version;
 use crate::data::{Frame, QosTarget, Series};
-use crate::diagnose::met_all;
 use crate::lab::sim::{Observation, SimConfig, Simulator};
 use crate::lab::{Feed, Minute, Schedule, Weather};
 use crate::stats::median;
@@ -79,6 +78,24 @@ impl Stream {
         Ok(())
     }
 
+    /// What happens from now on is like this, and a share of it strikes one of these services.
+    pub(super) fn disturb(&mut self, weather: Weather, services: Vec<usize>, share: f64) {
+        self.schedule.change(weather);
+        self.schedule.aim(services, share);
+    }
+
+    /// Event time of the application.
+    pub(super) fn now(&self) -> i64 {
+        self.simulator.now().0
+    }
+
+    /// Runs the next interval of the schedule; whether one was closed by that.
+    pub(super) fn goes_on(&mut self) -> bool {
+        let closed = self.frames.len();
+        self.step();
+        self.frames.len() > closed
+    }
+
     /// Runs one interval without faults.
     pub(super) fn calm(&mut self) -> Ran {
         let load = self.schedule.load();
@@ -100,7 +117,7 @@ impl Stream {
             let start = frame.interval.start.0;
             let target = self.targets.iter().rev().find(|(from, _)| *from <= start);
             let target = target.map_or(&self.target, |(_, target)| target);
-            self.met.extend(met_all(&[&*frame], std::slice::from_ref(target)));
+            self.met.push(target.is_violated(&frame) != Some(true));
             self.frames.push(frame);
         }
         Ran { minute, before, tail_ms }

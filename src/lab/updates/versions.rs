@@ -3,6 +3,8 @@
 //! Services are only ever appended, so that replicas stay on their hosts; one that is removed stays in the
 //! list, gets no requests, and nobody sees its metrics.
 
+use std::collections::BTreeSet;
+
 use crate::lab::sim::{AppSpec, CallSpec, OpSpec, ServiceSpec, Step, social_network};
 
 /// The application between two updates.
@@ -16,6 +18,42 @@ pub struct Version {
     pub spec: AppSpec,
     /// Services that are in the list only to keep the others in their places.
     pub removed: Vec<String>,
+}
+
+/// What an update is about.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Touched {
+    /// Services that are new or behave differently.
+    pub changed: BTreeSet<usize>,
+    /// Those they call and those that call them.
+    pub near: BTreeSet<usize>,
+}
+
+impl Version {
+    /// What is different from the version `before`.
+    pub(super) fn touched(&self, before: &Self) -> Touched {
+        let is_used = |version: &Self, j: usize| {
+            !version.removed.iter().any(|r| *r == version.spec.services[j].name)
+        };
+        let is_changed = |j: &usize| {
+            is_used(self, *j)
+                && (!is_used(before, *j) || self.spec.services[*j] != before.spec.services[*j])
+        };
+        let services = self.spec.services.iter();
+        let changed: BTreeSet<usize> = (0..services.len()).filter(is_changed).collect();
+        let calls = services.enumerate().flat_map(|(j, s)| {
+            let steps = s.ops.iter().flat_map(|op| &op.steps);
+            steps.flat_map(Step::calls).map(move |call| (j, call.service))
+        });
+        let ends: Vec<(usize, usize)> =
+            calls.filter(|(a, b)| is_used(self, *a) && is_used(self, *b)).collect();
+        let near = ends.iter().flat_map(|&(a, b)| {
+            let other = |one: usize, other: usize| changed.contains(&one).then_some(other);
+            [other(a, b), other(b, a)].into_iter().flatten()
+        });
+        let near = near.filter(|j| !changed.contains(j)).collect();
+        Touched { changed, near }
+    }
 }
 
 const CPU_CV: f64 = 0.6;
@@ -179,6 +217,26 @@ fn operation(spec: &AppSpec, service: &str, op: &str) -> CallSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_update_touches_what_it_changed_and_the_neighbours_of_that() {
+        let versions = versions();
+        let names = |v: usize| {
+            let Touched { changed, near } = versions[v].touched(&versions[v - 1]);
+            let name = |j: &usize| versions[v].spec.services[*j].name.as_str();
+            (
+                changed.iter().map(name).collect::<Vec<_>>(),
+                near.iter().map(name).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(names(2), (vec![HASHTAG], vec!["compose-post-service"]));
+        assert_eq!(names(3).0, ["compose-post-service"]);
+        let (changed, near) = names(4);
+        assert_eq!(changed, ["url-shorten-service", PREPROCESSING]);
+        assert!(near.contains(&"url-shorten-mongodb") && !near.contains(&"post-storage-mongodb"));
+        assert!(!names(5).0.contains(&"user-timeline-service"));
+        assert!(names(6).0.contains(&"user-timeline-service"));
+    }
 
     #[test]
     fn every_version_runs_and_has_the_services_its_update_says() {
