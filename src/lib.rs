@@ -39,3 +39,4 @@ pub mod observe;
 pub mod queue;
 pub mod secret;
 pub mod stats;
+pub mod toml_file;

@@ -13,6 +13,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("queue", ""),
     ("http", ""),
     ("observe", ""),
+    ("toml_file", ""),
     ("delivery", "data"),
     // Stages side by side. `graph` is the vocabulary that model, diagnose and report share.
     ("receive", "data delivery observe queue"),
@@ -23,7 +24,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("report", "data graph observe secret"),
     ("store", "data observe"),
     // The rim.
-    ("config", "data diagnose graph model observe receive report window"),
+    ("config", "data diagnose graph model observe receive report toml_file window"),
     (
         "app",
         "config data delivery diagnose graph http model observe queue receive report store window",
