@@ -40,3 +40,4 @@ pub mod queue;
 pub mod secret;
 pub mod stats;
 pub mod toml_file;
+pub mod wire;
