@@ -24,6 +24,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("diagnose", "data delivery duration graph observe stats"),
     ("report", "data graph observe secret"),
     ("store", "data observe"),
+    // Beyond the privilege border: a program of its own, which no stage and no task may use.
+    ("helper", "data duration toml_file wire"),
     // The rim.
     ("config", "data diagnose graph model observe receive report toml_file window"),
     (
