@@ -13,29 +13,53 @@
 //! from outside. ARCHITECTURE.md is the map.
 
 // The pipeline.
+#[cfg(feature = "sidecar")]
 pub mod diagnose;
+#[cfg(feature = "sidecar")]
 pub mod graph;
+#[cfg(feature = "sidecar")]
 pub mod model;
+#[cfg(feature = "sidecar")]
 pub mod receive;
+#[cfg(feature = "sidecar")]
 pub mod report;
+#[cfg(feature = "sidecar")]
 pub mod store;
+#[cfg(feature = "sidecar")]
 pub mod window;
 
+// Beyond the privilege border: a program of its own.
+#[cfg(feature = "helper")]
+pub mod helper;
+
 // The rim.
+#[cfg(feature = "sidecar")]
 pub mod app;
+#[cfg(feature = "sidecar")]
 pub mod cli;
+#[cfg(feature = "sidecar")]
 pub mod config;
 
 // The proving ground.
+#[cfg(feature = "sidecar")]
 pub mod demo;
+#[cfg(feature = "sidecar")]
 pub mod lab;
 
 // Ground: small, used by many, uses nothing above.
 pub mod data;
+#[cfg(feature = "sidecar")]
 pub mod delivery;
 pub mod duration;
+#[cfg(feature = "sidecar")]
 pub mod http;
+#[cfg(feature = "sidecar")]
 pub mod observe;
+#[cfg(feature = "sidecar")]
 pub mod queue;
+#[cfg(feature = "sidecar")]
 pub mod secret;
+#[cfg(feature = "sidecar")]
 pub mod stats;
+pub mod toml_file;
+pub mod wire;

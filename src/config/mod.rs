@@ -3,5 +3,7 @@
 mod load;
 mod schema;
 
-pub use load::{Faults, load, parse};
+pub use load::{load, parse};
 pub use schema::{Config, Data, Listen};
+
+pub use crate::toml_file::Faults;

@@ -3,6 +3,7 @@
 mod alert;
 mod diagnosis;
 mod feature;
+mod fix;
 mod frame;
 mod model_status;
 mod name;
@@ -20,6 +21,7 @@ pub use diagnosis::{
     PathStep, QosObservation, RootCause, ServiceScore,
 };
 pub use feature::{Divisor, FeatureSpec, MetricKind, Resource, Role, Scale, Scope, Signal};
+pub use fix::{Fix, FixId, Knob, Target, Value};
 pub use frame::{FeatureWindow, Frame, Replica, RpcKind, RpcWindow, ServiceWindow};
 pub use model_status::{
     FeatureUse, ModelState, ModelStatus, NodeQuality, SamplingAdvice, TrainingDone, TrainingKind,

@@ -1,0 +1,45 @@
+//! `sage-helper`: everything that runs with privileges, and nothing else.
+//!
+//! In: requests on a Unix socket. Out: knobs of the kernel, turned for a limited time within a policy,
+//! and put back. Deliberately absent: async, the network, the model, and any decision: what to change is
+//! `act`'s business. docs/helper.md has the trust zones and the threats.
+
+mod amount;
+mod args;
+mod bound;
+mod check;
+mod clock;
+mod cpus;
+mod crash;
+mod ctl;
+mod error;
+mod host;
+mod inspect;
+mod journal;
+mod keeper;
+mod knob;
+mod knobs;
+mod lease;
+mod line;
+mod locate;
+mod pattern;
+mod peer;
+mod place;
+mod policy;
+mod privilege;
+mod root;
+mod run;
+mod serve;
+mod start;
+mod undo;
+
+#[cfg(test)]
+mod tests;
+
+pub use args::{Args, Ask, At};
+pub use bound::Bound;
+pub use cpus::Cpus;
+pub use error::Error;
+pub use pattern::Patterns;
+pub use policy::{Limits, Policy, Roots, Rule, SocketPolicy, State};
+pub use run::run;

@@ -1,0 +1,138 @@
+//! The order of starting, as types: each step takes the one before it, so none can be left out or moved.
+//!
+//! 1. [`Policy`] is read and checked.
+//! 2. [`Opened`]: what needs privileges is opened: roots, journal, socket.
+//! 3. [`Dropped`]: all capabilities but those the policy needs are given up, `no_new_privs` is set.
+//! 4. [`Ready`]: what an earlier helper left behind is put back.
+//! 5. `serve` (in `serve.rs`) answers.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
+
+use super::clock::Now;
+use super::error::Error;
+use super::host::Host;
+use super::journal::Journal;
+use super::keeper::Keeper;
+use super::policy::{Policy, SocketPolicy};
+use super::privilege;
+
+/// Longer than a `tc` of a helper that was killed takes to end.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Step 1.
+///
+/// # Errors
+/// All faults of the policy at once, or that others could change it.
+pub(crate) fn read_policy(path: &Path) -> Result<Policy, Error> {
+    let policy = Policy::load(path)?;
+    check_owner(path)?;
+    tracing::info!(path = %path.display(), rules = policy.rules.len(), "policy read");
+    Ok(policy)
+}
+
+/// A policy that anybody could write is none.
+fn check_owner(path: &Path) -> Result<(), Error> {
+    let meta = std::fs::metadata(path).map_err(|e| Error::Open { what: path.into(), source: e })?;
+    let uid = rustix::process::geteuid().as_raw();
+    let is_ours = meta.uid() == uid || meta.uid() == 0;
+    if is_ours && meta.mode() & 0o022 == 0 {
+        Ok(())
+    } else {
+        Err(Error::Untrusted { path: path.into(), uid })
+    }
+}
+
+/// Step 2 is done.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    policy: Policy,
+    host: Host,
+    journal: Journal,
+    listener: UnixListener,
+}
+
+impl Opened {
+    /// Opens roots, journal and socket. Clients that connect now wait until step 5.
+    ///
+    /// # Errors
+    /// When something is missing, or another helper runs.
+    pub(crate) fn open(policy: Policy) -> Result<Self, Error> {
+        let host = Host::open(&policy.roots)?;
+        // Whoever holds the journal may take the socket of one that died.
+        let journal = Journal::open(&policy.state.dir, LOCK_PATIENCE)?;
+        let socket = &policy.socket;
+        let listener =
+            listen(socket).map_err(|source| Error::Listen { path: socket.path.clone(), source })?;
+        tracing::info!(
+            socket = %socket.path.display(), state = %policy.state.dir.display(),
+            cgroups = ?host.cgroup_bases().map(|b| b.to_string()).collect::<Vec<_>>(), "opened"
+        );
+        Ok(Self { policy, host, journal, listener })
+    }
+
+    /// Step 3.
+    ///
+    /// # Errors
+    /// When more is left than the policy needs.
+    pub(crate) fn drop_privileges(self) -> Result<Dropped, Error> {
+        let needed = privilege::needed(&self.policy);
+        let kept = privilege::drop_to(&needed)?;
+        for missing in needed.difference(&kept) {
+            tracing::warn!(capability = %missing, "not held; some fixes will be refused by the kernel");
+        }
+        let mut names: Vec<_> = kept.iter().map(ToString::to_string).collect();
+        names.sort();
+        tracing::info!(kept = ?names, no_new_privs = true, "privileges dropped");
+        Ok(Dropped(self))
+    }
+}
+
+/// Step 3 is done.
+#[derive(Debug)]
+pub(crate) struct Dropped(Opened);
+
+impl Dropped {
+    /// Step 4.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub(crate) fn recover(self) -> Result<Ready, Error> {
+        let Opened { policy, host, journal, listener } = self.0;
+        let socket = policy.socket.clone();
+        let mut keeper = Keeper::new(policy, host, journal);
+        let count = keeper.recover(Now::read())?;
+        tracing::info!(fixes = count, "leftovers put back");
+        Ok(Ready { keeper, listener, socket })
+    }
+}
+
+/// Step 4 is done.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    pub(crate) keeper: Keeper,
+    pub(crate) listener: UnixListener,
+    pub(crate) socket: SocketPolicy,
+}
+
+fn listen(socket: &SocketPolicy) -> io::Result<UnixListener> {
+    // Left behind by one that was killed. Anything but a socket is somebody's file.
+    match std::fs::symlink_metadata(&socket.path) {
+        Ok(meta) if meta.file_type().is_socket() => std::fs::remove_file(&socket.path)?,
+        Ok(_) => return Err(io::Error::other("there is a file that is no socket")),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    // Nobody gets in before owner and bits are right.
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(&socket.path);
+    rustix::process::umask(before);
+    let listener = listener?;
+    std::os::unix::fs::chown(&socket.path, None, socket.group)?;
+    std::fs::set_permissions(&socket.path, Permissions::from_mode(socket.mode))?;
+    Ok(listener)
+}

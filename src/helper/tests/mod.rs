@@ -1,0 +1,9 @@
+//! Behaviour of the helper on nodes made of plain files.
+
+mod checks;
+mod crashes;
+mod kernel;
+mod leases;
+mod lookup;
+mod node;
+mod policies;
