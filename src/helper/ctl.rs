@@ -22,7 +22,11 @@ pub(crate) fn ask(socket: &Path, request: &Request) -> Result<Answer, String> {
     let fail = |e: std::io::Error| format!("{}: {e}", socket.display());
     let mut stream = UnixStream::connect(socket).map_err(fail)?;
     stream.set_write_timeout(Some(TIMEOUT)).map_err(fail)?;
-    stream.write_all(wire::line(request).as_bytes()).map_err(fail)?;
+    match stream.write_all(wire::line(request).as_bytes()) {
+        // Who is not let in is told so before it can ask.
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => return Err(fail(e)),
+        _ => {}
+    }
     match Lines::new(&stream, ANSWER_BYTES_MAX, TIMEOUT).next().map_err(fail)? {
         Line::Text(line) => wire::parse_answer(&line),
         Line::TooLong => Err("the answer is too long".into()),

@@ -10,6 +10,8 @@ mod cli;
 mod commands;
 mod garbage;
 mod grafana;
+mod helper;
+mod helper_kernel;
 mod layering;
 mod lifecycle;
 mod opentelemetry;

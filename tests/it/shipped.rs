@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sage::config::{Config, parse};
+use sage::data::Knob;
+use sage::helper::Policy;
+use sage::wire::Code;
 use serde_json::Value;
 
 use crate::support::{Sidecar, has, send};
@@ -156,4 +159,86 @@ fn the_remote_write_fragment_keeps_what_the_feature_table_reads() {
     let wanted = Config::default().window.wanted_metrics();
     let missing: Vec<_> = wanted.iter().filter(|m| !words.contains(m.as_str())).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// The file of a ConfigMap: the lines below its key, as far as they are indented.
+fn embedded(manifest: &str, key: &str) -> String {
+    let (_, rest) = manifest.split_once(&format!("  {key}: |\n")).unwrap();
+    let lines = rest.lines().take_while(|l| l.is_empty() || l.starts_with("    "));
+    lines.map(|l| format!("{}\n", l.trim_start_matches("    "))).collect()
+}
+
+#[test]
+fn policies_for_the_helper_have_no_faults_even_where_they_are_examples() {
+    let reference = text("plugin-config/sage-helper.toml");
+    assert!(!Policy::parse(&reference).unwrap().rules.is_empty());
+    // The examples at its end, with the # taken away.
+    let (before, examples) = reference.split_once("# Examples of the rest").unwrap();
+    let examples: String = examples
+        .lines()
+        .skip(1)
+        .map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or_default()))
+        .collect();
+    let all = Policy::parse(&format!("{before}\n{examples}")).unwrap();
+    let allows = |knob| all.allows(|k| k == knob);
+    assert!(allows(Knob::IoWriteBytes) && allows(Knob::Governor) && allows(Knob::NetworkRate));
+    let manifest = text("plugin-config/sage-helper-daemonset.yaml");
+    let policy = Policy::parse(&embedded(&manifest, "helper.toml")).unwrap();
+    assert!(policy.allows(|knob| knob == Knob::Freeze));
+    // It has no CAP_NET_ADMIN there, nor the host's network.
+    assert!(!policy.allows(|knob| knob == Knob::NetworkRate));
+}
+
+#[test]
+fn the_helpers_page_names_every_knob_and_every_refusal() {
+    let (page, policy) = (text("docs/helper.md"), text("plugin-config/sage-helper.toml"));
+    for knob in Knob::ALL {
+        assert!(page.contains(&format!("`{knob}`")), "docs/helper.md lacks {knob}");
+        // The four rates are one entry there.
+        let is_rate = knob.is_of_cgroup() && knob.needs_device();
+        let shown = if is_rate { "io_{read,write}_{bytes,ops}" } else { knob.name() };
+        assert!(policy.contains(shown), "sage-helper.toml lacks {knob}");
+    }
+    for code in Code::ALL {
+        let name = code.name();
+        assert!(page.contains(&format!("`{name}`")), "docs/helper.md lacks {name}");
+    }
+}
+
+#[test]
+fn unit_and_manifest_grant_what_the_helper_needs_and_no_more() {
+    let unit = text("plugin-config/sage-helper.service");
+    let granted = unit.lines().find_map(|l| l.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    assert_eq!(granted, "CAP_DAC_OVERRIDE CAP_NET_ADMIN CAP_CHOWN CAP_SETPCAP");
+    // What it writes to must stay writable: these would take it away.
+    for line in unit.lines() {
+        for key in
+            ["ProtectControlGroups=", "ProtectKernelTunables=", "ProcSubset=", "ProtectProc="]
+        {
+            assert!(!line.starts_with(key), "{line}");
+        }
+    }
+    let manifest = text("plugin-config/sage-helper-daemonset.yaml");
+    assert!(manifest.contains("add: [DAC_OVERRIDE, CHOWN, SETPCAP]"));
+    for wide in ["privileged: true", "SYS_ADMIN", "hostNetwork: true\n", "hostIPC"] {
+        assert!(!manifest.contains(wide), "{wide}");
+    }
+}
+
+/// The helper runs with privileges: what it is built of must be few and known.
+#[test]
+fn the_helper_is_built_of_little() {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--no-default-features", "--features", "helper"])
+        .args(["-e", "normal", "--prefix", "none", "--format", "{lib}"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let tree = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    let crates: BTreeSet<&str> = tree.lines().filter(|line| !line.is_empty()).collect();
+    for heavy in ["tokio", "hyper", "axum", "tonic", "burn", "ndarray", "rusqlite", "rustls"] {
+        assert!(!crates.iter().any(|c| c.starts_with(heavy)), "the helper is built with {heavy}");
+    }
+    assert!((10..=65).contains(&crates.len()), "{}: {crates:?}", crates.len());
 }

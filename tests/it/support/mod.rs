@@ -1,6 +1,7 @@
 //! What the tests share.
 
 mod grafana;
+pub(crate) mod helper;
 mod peers;
 mod process;
 mod raw;
