@@ -84,7 +84,7 @@ impl Reader {
             match value {
                 Value::Table(table) => tables.push(table),
                 other => {
-                    self.fault(format!("{name}[{i}]: must be a table, not {}", other.type_str()))
+                    self.fault(format!("{name}[{i}]: must be a table, not {}", other.type_str()));
                 }
             }
         }

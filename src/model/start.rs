@@ -102,8 +102,8 @@ mod tests {
         let root: Levels = [15.0f32, 18.5, 23.0, 25.0, 31.0].map(f32::ln);
         let children = [leaf; 6];
         let start = Start::of(&root, &children);
-        for q in 0..LEVEL_COUNT {
-            let off = predicted(&start, &children, q) - root[q];
+        for (q, normal) in root.iter().enumerate() {
+            let off = predicted(&start, &children, q) - normal;
             assert!(off.abs() < 0.05, "level {q} is off by {off}");
         }
         let sharp = start.sharp.map(sharpness);

@@ -149,9 +149,11 @@ fn policy(node: &Node) -> PathBuf {
 }
 
 fn fix(id: &str, target: &Value, knob: &str, value: Value, device: Option<&str>) -> Value {
-    json!({"apply": {
-        "id": id, "target": target, "knob": knob, "value": value, "device": device, "lease": "60s"
-    }})
+    let mut request = json!({"apply": {
+        "id": id, "target": target, "knob": knob, "device": device, "lease": "60s"
+    }});
+    request["apply"]["value"] = value;
+    request
 }
 
 #[test]

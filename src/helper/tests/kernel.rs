@@ -19,7 +19,7 @@ fn turns(
     node: &Node,
     keeper: &mut Keeper,
     knob: Knob,
-    value: Value,
+    value: &Value,
     file: &std::path::Path,
     then: &str,
 ) {
@@ -48,7 +48,7 @@ fn every_knob_of_version_1_turns_and_turns_back() {
         (Knob::Freeze, Value::Flag(true), "freezer", "freezer.state", "FROZEN"),
     ] {
         let file = node.cgroup(controller, super::node::REPLICA).join(file);
-        turns(&node, &mut keeper, knob, value, &file, then);
+        turns(&node, &mut keeper, knob, &value, &file, then);
     }
 }
 
@@ -66,7 +66,7 @@ fn every_knob_of_version_2_turns_and_turns_back() {
         (Knob::Freeze, Value::Flag(true), "cgroup.freeze", "1"),
     ] {
         let file = node.cgroup("", super::node::REPLICA).join(file);
-        turns(&node, &mut keeper, knob, value, &file, then);
+        turns(&node, &mut keeper, knob, &value, &file, then);
     }
 }
 
@@ -115,7 +115,7 @@ fn frequencies_and_governors_stay_within_what_the_cpu_can() {
         (Knob::FrequencyMin, amount(1_500_000.0), "scaling_min_freq", "1500000"),
         (Knob::Governor, text("performance"), "scaling_governor", "performance"),
     ] {
-        turns(&node, &mut keeper, knob, value, &policy.join(file), then);
+        turns(&node, &mut keeper, knob, &value, &policy.join(file), then);
     }
     for (knob, value) in [
         (Knob::FrequencyMax, amount(3_500_000.0)),

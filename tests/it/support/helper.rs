@@ -230,9 +230,11 @@ pub(crate) fn apply(id: &str, knob: &str, value: Value) -> Value {
     } else {
         (json!({"cgroup": "/apps/redis"}), Value::Null)
     };
-    json!({"apply": {
-        "id": id, "target": target, "knob": knob, "device": device, "value": value, "lease": "60s"
-    }})
+    let mut request = json!({"apply": {
+        "id": id, "target": target, "knob": knob, "device": device, "lease": "60s"
+    }});
+    request["apply"]["value"] = value;
+    request
 }
 
 /// Waits until something holds.
