@@ -18,7 +18,7 @@ pub struct Config {
     pub intervals_max: usize,
     /// Intervals from which normal values are taken.
     pub normal_intervals: usize,
-    /// Probability of meeting QoS at which a restored service explains the violation.
+    /// How well a restored service must explain the violation: 0.5 where QoS would just be met.
     pub threshold: f64,
     /// Robust z-score at which a metric is evidence.
     pub evidence: f64,

@@ -51,7 +51,7 @@ pub(super) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// `gate`: z-score of evidence. `threshold`: probability from which a set suffices.
+    /// `gate`: z-score of evidence. `threshold`: what a service must explain to suffice.
     pub(super) fn new(
         inquiry: &'a Inquiry<'a>,
         evidence: &'a Evidence,
