@@ -14,6 +14,10 @@ pub struct Config {
     pub labels_max: usize,
     /// Bytes a label name or value, an operation or service name may have.
     pub name_bytes_max: usize,
+    /// Wanted series a remote-write request may have.
+    pub request_series_max: usize,
+    /// Samples a series may have in one request.
+    pub series_samples_max: usize,
     /// How far ahead of the wall clock a timestamp may lie, in seconds.
     pub future_seconds_max: u32,
 }
@@ -25,6 +29,8 @@ impl Default for Config {
             queue_items_max: 1 << 20,
             labels_max: 64,
             name_bytes_max: 4096,
+            request_series_max: 1 << 18,
+            series_samples_max: 10_000,
             future_seconds_max: 600,
         }
     }
@@ -45,5 +51,8 @@ impl Config {
         at_least("queue_items_max", self.queue_items_max.into(), 1000, d.queue_items_max.into());
         at_least("labels_max", self.labels_max as u64, 4, d.labels_max as u64);
         at_least("name_bytes_max", self.name_bytes_max as u64, 64, d.name_bytes_max as u64);
+        let (series, samples) = (d.request_series_max as u64, d.series_samples_max as u64);
+        at_least("request_series_max", self.request_series_max as u64, 100, series);
+        at_least("series_samples_max", self.series_samples_max as u64, 1, samples);
     }
 }

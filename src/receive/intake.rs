@@ -46,6 +46,16 @@ pub(super) struct Dropped {
     pub(super) text: String,
 }
 
+/// What was dropped of a remote-write request.
+#[derive(Debug, Default)]
+pub(super) struct DroppedItems {
+    pub(super) samples: u64,
+    /// Native histograms.
+    pub(super) histograms: u64,
+    /// Both, with the reasons.
+    pub(super) all: Dropped,
+}
+
 impl Dropped {
     pub(super) fn add(&mut self, count: u64, why: impl FnOnce() -> String) {
         if count > 0 {
@@ -55,6 +65,34 @@ impl Dropped {
             }
             self.text.push_str(&why());
         }
+    }
+}
+
+/// Sorts items by whether their time can still be counted.
+struct Ages {
+    oldest: i64,
+    newest: i64,
+    kept: usize,
+    old: u64,
+    future: u64,
+}
+
+impl Ages {
+    fn new(oldest: i64, newest: i64) -> Self {
+        Self { oldest, newest, kept: 0, old: 0, future: 0 }
+    }
+
+    fn admit(&mut self, time_ms: i64) -> bool {
+        let (is_old, is_future) = (time_ms < self.oldest, time_ms > self.newest);
+        self.old += u64::from(is_old);
+        self.future += u64::from(is_future);
+        let is_kept = !is_old && !is_future;
+        self.kept += usize::from(is_kept);
+        is_kept
+    }
+
+    fn dropped(&self) -> u64 {
+        self.old + self.future
     }
 }
 
@@ -69,41 +107,45 @@ impl Intake {
     /// Hands spans on, less those outside the time that can still be counted.
     pub(super) async fn spans(&self, mut spans: Vec<Span>) -> Result<Dropped, Rejection> {
         let (oldest, newest) = self.bounds();
-        let (mut old, mut future) = (0, 0);
-        spans.retain(|s| {
-            let end = EventTime::from_nanos(s.end_ns).0;
-            old += u64::from(end < oldest);
-            future += u64::from(end > newest);
-            end >= oldest && end <= newest
-        });
-        let accepted = spans.len();
+        let mut ages = Ages::new(oldest, newest);
+        spans.retain(|s| ages.admit(EventTime::from_nanos(s.end_ns).0));
+        let accepted = ages.kept;
         if accepted > 0 {
             self.telemetry.send(Telemetry::Spans(spans), accepted, PATIENCE).await?;
         }
         self.metrics.spans.inc_by(accepted as u64);
         let drops = &self.metrics.spans_dropped;
-        Ok(self.drops(drops, "spans", old, future))
+        Ok(self.drops(drops, "spans", ages.old, ages.future))
     }
 
-    /// Hands series on, less samples outside the time that can still be counted.
-    pub(super) async fn series(&self, mut series: Vec<Series>) -> Result<Dropped, Rejection> {
+    /// Hands series on, less samples and histograms outside the time that can still be counted.
+    pub(super) async fn series(&self, mut series: Vec<Series>) -> Result<DroppedItems, Rejection> {
         let (oldest, newest) = self.bounds();
-        let (mut old, mut future, mut accepted) = (0, 0, 0);
+        let (mut samples, mut histograms) = (Ages::new(oldest, newest), Ages::new(oldest, newest));
+        // A histogram takes the room of its buckets.
+        let mut buckets = 0;
         series.retain_mut(|s| {
-            s.samples.retain(|p| {
-                old += u64::from(p.time_ms < oldest);
-                future += u64::from(p.time_ms > newest);
-                p.time_ms >= oldest && p.time_ms <= newest
+            s.samples.retain(|p| samples.admit(p.time_ms));
+            s.histograms.retain(|h| {
+                let is_kept = histograms.admit(h.time_ms);
+                buckets += if is_kept { h.buckets.len() } else { 0 };
+                is_kept
             });
-            accepted += s.samples.len();
-            !s.samples.is_empty()
+            !(s.samples.is_empty() && s.histograms.is_empty())
         });
-        if accepted > 0 {
-            self.telemetry.send(Telemetry::Series(series), accepted, PATIENCE).await?;
+        if !series.is_empty() {
+            let weight = samples.kept + histograms.kept + buckets;
+            self.telemetry.send(Telemetry::Series(series), weight, PATIENCE).await?;
         }
-        self.metrics.samples.inc_by(accepted as u64);
+        self.metrics.samples.inc_by(samples.kept as u64);
+        self.metrics.histograms.inc_by(histograms.kept as u64);
         let drops = &self.metrics.samples_dropped;
-        Ok(self.drops(drops, "samples", old, future))
+        let (old, future) = (samples.old + histograms.old, samples.future + histograms.future);
+        Ok(DroppedItems {
+            samples: samples.dropped(),
+            histograms: histograms.dropped(),
+            all: self.drops(drops, "samples", old, future),
+        })
     }
 
     fn drops(

@@ -42,9 +42,11 @@ pub struct Metrics {
     pub spans_dropped: Family<DropLabels, Counter>,
     /// Samples accepted.
     pub samples: Counter,
-    /// Samples dropped, by reason.
+    /// Native histograms accepted.
+    pub histograms: Counter,
+    /// Samples and native histograms dropped, by reason.
     pub samples_dropped: Family<DropLabels, Counter>,
-    /// Samples of metrics the feature table does not name.
+    /// Samples and native histograms of metrics that nobody asked for.
     pub samples_ignored: Counter,
     /// Alerts received.
     pub alerts: Counter,
@@ -67,16 +69,22 @@ impl Metrics {
             drop(m.spans_dropped.get_or_create(&DropLabels { reason }));
             drop(m.samples_dropped.get_or_create(&DropLabels { reason }));
         }
+        drop(m.samples_dropped.get_or_create(&DropLabels { reason: "oversized" }));
         let r = registry.sub_registry_with_prefix("sage_receive");
         r.register("requests", "Requests accepted", m.requests.clone());
         r.register("requests_rejected", "Requests refused", m.requests_rejected.clone());
         r.register("spans", "Spans accepted", m.spans.clone());
         r.register("spans_dropped", "Spans dropped at the door", m.spans_dropped.clone());
         r.register("samples", "Samples accepted", m.samples.clone());
-        r.register("samples_dropped", "Samples dropped at the door", m.samples_dropped.clone());
+        r.register("histograms", "Native histograms accepted", m.histograms.clone());
+        r.register(
+            "samples_dropped",
+            "Samples and native histograms dropped at the door",
+            m.samples_dropped.clone(),
+        );
         r.register(
             "samples_ignored",
-            "Samples of metrics the feature table does not name",
+            "Samples and native histograms of metrics the feature table does not name",
             m.samples_ignored.clone(),
         );
         r.register("alerts", "Alerts received", m.alerts.clone());

@@ -8,6 +8,7 @@
 mod body;
 mod config;
 mod error;
+mod fields;
 mod intake;
 mod metrics;
 mod otlp;
@@ -21,6 +22,7 @@ pub use intake::Intake;
 pub use metrics::Metrics;
 pub use otlp::{decode_export, grpc_router, http_router};
 pub use remote_write::{
-    WriteRequest, decode_write_request, proto as remote_write_proto, router as remote_write_router,
+    Limits as WriteLimits, WriteRequest, decode_write_request, proto as remote_write_proto,
+    router as remote_write_router,
 };
 pub use webhook::{decode_webhook, router as webhook_router};

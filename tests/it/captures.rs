@@ -17,21 +17,21 @@ fn any_time(config: &mut Config) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn remote_write_of_every_sender_is_taken() {
-    // (capture, samples, native histograms)
-    const CAPTURES: &[(&str, u32, u32)] = &[
-        ("rw1-prometheus-2.42.0-metadata-only", 0, 0),
-        ("rw1-prometheus-2.42.0-rules-exemplars", 483, 0),
-        ("rw1-prometheus-2.42.0-samples-exemplars", 482, 0),
-        ("rw1-prometheus-2.42.0-stale-marker", 489, 0),
-        ("rw1-prometheus-3.5.3-native-histograms", 479, 4),
-        ("rw1-prometheus-3.5.3-small", 56, 0),
-        ("rw1-vmagent-1.79.5-snappy", 57, 0),
-        ("rw2-prometheus-3.5.3-native-histograms-exemplars", 481, 6),
-        ("rw2-prometheus-3.5.3-partial-batch", 327, 4),
-        ("rw2-prometheus-3.5.3-stale-marker", 487, 0),
-        ("vmproto-vmagent-1.145.0-zstd", 58, 0),
+    // (capture, samples, native histograms, exemplars)
+    const CAPTURES: &[(&str, u32, u32, u32)] = &[
+        ("rw1-prometheus-2.42.0-metadata-only", 0, 0, 0),
+        ("rw1-prometheus-2.42.0-rules-exemplars", 483, 0, 17),
+        ("rw1-prometheus-2.42.0-samples-exemplars", 482, 0, 18),
+        ("rw1-prometheus-2.42.0-stale-marker", 489, 0, 11),
+        ("rw1-prometheus-3.5.3-native-histograms", 479, 4, 17),
+        ("rw1-prometheus-3.5.3-small", 56, 0, 18),
+        ("rw1-vmagent-1.79.5-snappy", 57, 0, 0),
+        ("rw2-prometheus-3.5.3-native-histograms-exemplars", 481, 6, 13),
+        ("rw2-prometheus-3.5.3-partial-batch", 327, 4, 13),
+        ("rw2-prometheus-3.5.3-stale-marker", 487, 0, 13),
+        ("vmproto-vmagent-1.145.0-zstd", 58, 0, 0),
     ];
-    for (name, samples, histograms) in CAPTURES {
+    for (name, samples, histograms, exemplars) in CAPTURES {
         let home = tempfile::tempdir().unwrap();
         let sage = Sidecar::start(home.path(), any_time).await;
         let head = fixture(&format!("remote_write/{name}.head"));
@@ -42,10 +42,11 @@ async fn remote_write_of_every_sender_is_taken() {
         let written = |what| answer.header(&format!("x-prometheus-remote-write-{what}-written"));
         assert_eq!(written("samples"), samples.to_string(), "{name}");
         assert_eq!(written("histograms"), histograms.to_string(), "{name}");
-        assert_eq!(written("exemplars"), "0", "{name}");
+        assert_eq!(written("exemplars"), exemplars.to_string(), "{name}");
         let taken = sage.count("sage_receive_samples_total").await
+            + sage.count("sage_receive_histograms_total").await
             + sage.count("sage_receive_samples_ignored_total").await;
-        assert_eq!(taken, f64::from(*samples), "{name}");
+        assert_eq!(taken, f64::from(samples + histograms), "{name}");
         assert_eq!(sage.count("sage_receive_samples_dropped_total").await, 0.0, "{name}");
         sage.running.stop().await;
     }

@@ -8,6 +8,7 @@ mod support;
 mod captures;
 mod cli;
 mod commands;
+mod decoders;
 mod garbage;
 mod grafana;
 mod helper;

@@ -20,6 +20,7 @@ pub fn encode_write(series: &[Series]) -> Vec<u8> {
                 .iter()
                 .map(|p| Sample { value: p.value, timestamp: p.time_ms })
                 .collect(),
+            exemplars: Vec::new(),
             histograms: Vec::new(),
         })
         .collect();

@@ -3,21 +3,20 @@
 //! 204 written · 400 never again, the good part is kept · 415 speak another dialect · 503 come again.
 //! Never 429 (Prometheus drops the batch by default) and never 413 (vmagent retries it for ever).
 
-use std::io::Read as _;
-
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use bytes::Bytes;
 
 use super::decode::{WriteRequest, decode_write_request};
+use super::encoding::{unsnap, unzstd};
+use super::limits::Limits;
 use crate::receive::body::collect;
-use crate::receive::error::{BODY_KEY, Rejection};
+use crate::receive::error::Rejection;
 use crate::receive::intake::Intake;
 use crate::receive::metrics::DropLabels;
-use crate::receive::weigh::weigh;
 
 const PROTOCOL: &str = "remote_write";
 const V2: &str = "io.prometheus.write.v2.Request";
@@ -42,9 +41,8 @@ impl Dialect {
         let unsupported =
             |header, value, expected| Rejection::Unsupported { header, value, expected };
         let kind = text(header::CONTENT_TYPE);
-        let mut parts = kind.split(';').map(str::trim);
-        let is_protobuf = parts.next() == Some("application/x-protobuf");
-        let proto = parts.find_map(|p| p.strip_prefix("proto="));
+        let (media, proto) = parse_type(&kind);
+        let is_protobuf = media.eq_ignore_ascii_case("application/x-protobuf");
         let is_v2 = match proto {
             None | Some("prometheus.WriteRequest") if is_protobuf => false,
             Some(V2) if is_protobuf => true,
@@ -54,7 +52,7 @@ impl Dialect {
                 return Err(unsupported("Content-Type", kind, expected));
             }
         };
-        match text(header::CONTENT_ENCODING).as_str() {
+        match text(header::CONTENT_ENCODING).to_ascii_lowercase().as_str() {
             "snappy" => Ok(Self { is_v2, is_zstd: false }),
             "zstd" => Ok(Self { is_v2, is_zstd: true }),
             other => Err(unsupported(
@@ -65,76 +63,32 @@ impl Dialect {
         }
     }
 
-    fn decompress(&self, bytes: &[u8], max: usize) -> Result<Bytes, Rejection> {
+    fn decompress(&self, bytes: &[u8], max: usize) -> Result<Vec<u8>, Rejection> {
         if self.is_zstd { unzstd(bytes, max) } else { unsnap(bytes, max) }
     }
 }
 
-/// Snappy block; the promised length is checked before anything is allocated.
-fn unsnap(bytes: &[u8], max: usize) -> Result<Bytes, Rejection> {
-    let fail = |e: snap::Error| Rejection::Malformed { what: "snappy block", why: e.to_string() };
-    if snap::raw::decompress_len(bytes).map_err(fail)? > max {
-        return Err(Rejection::TooLarge { what: "decompressed body", key: BODY_KEY, max });
-    }
-    Ok(snap::raw::Decoder::new().decompress_vec(bytes).map_err(fail)?.into())
+/// The media type and its `proto` parameter, as the sender wrote it.
+fn parse_type(kind: &str) -> (&str, Option<&str>) {
+    let mut parts = kind.split(';').map(str::trim);
+    let media = parts.next().unwrap_or("");
+    let mut parameters = parts.filter_map(|p| p.split_once('='));
+    let proto = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
+    (media, proto.map(|(_, value)| value.trim().trim_matches('"')))
 }
 
-/// A zstd window every decoder is expected to have, whatever the frame holds (RFC 8878, 3.1.1.1.2).
-const ZSTD_WINDOW: u64 = 8 << 20;
-
-/// The window a zstd frame asks for (RFC 8878, 3.1.1.1). The decoder allocates all of it before it gives
-/// out a byte, so a few bytes could otherwise claim gigabytes.
-fn window_of(frame: &[u8]) -> u64 {
-    let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
-    let Some((descriptor, rest)) = frame.get(4..).and_then(<[u8]>::split_first) else { return 0 };
-    if descriptor & 0x20 == 0 {
-        let window = rest.first().copied().unwrap_or(0);
-        let base = 1_u64 << (10 + (window >> 3));
-        return base + base / 8 * u64::from(window & 7);
-    }
-    // A single segment: the window is the content.
-    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
-    let width = [1, 2, 4, 8][usize::from(descriptor >> 6)];
-    rest.get(dictionary..dictionary + width).map_or(0, number)
-}
-
-/// Zstandard, as vmagent sends it first.
-fn unzstd(bytes: &[u8], max: usize) -> Result<Bytes, Rejection> {
-    let fail = |why: String| Rejection::Malformed { what: "zstd frame", why };
-    if window_of(bytes) > (max as u64).max(ZSTD_WINDOW) {
-        return Err(Rejection::TooLarge { what: "zstd window", key: BODY_KEY, max });
-    }
-    let decoder =
-        ruzstd::decoding::StreamingDecoder::new(bytes).map_err(|e| fail(e.to_string()))?;
-    let mut out = Vec::new();
-    decoder.take(max as u64 + 1).read_to_end(&mut out).map_err(|e| fail(e.to_string()))?;
-    if out.len() > max {
-        return Err(Rejection::TooLarge { what: "decompressed body", key: BODY_KEY, max });
-    }
-    Ok(out.into())
+/// What senders of 2.0 count as delivered. Without these headers they count everything as lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Written {
+    samples: u64,
+    histograms: u64,
+    exemplars: u64,
 }
 
 async fn receive(State(intake): State<Intake>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let mut written = (0, 0);
-    let result = async {
-        // Headers first: a body nobody can read is not worth reading.
-        let dialect = Dialect::of(&parts.headers)?;
-        let max = intake.config.body_bytes_max;
-        let bytes = dialect.decompress(&collect(body, max).await?, max)?;
-        let c = &intake.config;
-        weigh(&bytes, c.queue_items_max)?;
-        let request = decode_write_request(
-            &bytes,
-            dialect.is_v2,
-            &intake.wanted,
-            c.labels_max,
-            c.name_bytes_max,
-        )?;
-        accept(&intake, request, &mut written).await
-    }
-    .await;
-    let mut response = match result {
+    let mut written = Written::default();
+    let mut response = match write(&intake, &parts.headers, body, &mut written).await {
         Ok(faults) if faults.is_empty() => StatusCode::NO_CONTENT.into_response(),
         Ok(faults) => (StatusCode::BAD_REQUEST, format!("{faults}\n")).into_response(),
         Err(rejection) => {
@@ -143,34 +97,57 @@ async fn receive(State(intake): State<Intake>, request: Request) -> Response {
         }
     };
     for (name, value) in [
-        ("x-prometheus-remote-write-samples-written", written.0),
-        ("x-prometheus-remote-write-histograms-written", written.1),
-        ("x-prometheus-remote-write-exemplars-written", 0),
+        ("x-prometheus-remote-write-samples-written", written.samples),
+        ("x-prometheus-remote-write-histograms-written", written.histograms),
+        ("x-prometheus-remote-write-exemplars-written", written.exemplars),
     ] {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from(value));
     }
     response
 }
 
+async fn write(
+    intake: &Intake,
+    headers: &HeaderMap,
+    body: Body,
+    written: &mut Written,
+) -> Result<String, Rejection> {
+    // Headers first: a body nobody can read is not worth reading.
+    let dialect = Dialect::of(headers)?;
+    let max = intake.config.body_bytes_max;
+    let bytes = dialect.decompress(&collect(body, max).await?, max)?;
+    let is_wanted = |metric: &str| intake.wanted.contains(metric);
+    let limits = Limits::of(&intake.config);
+    let request = decode_write_request(&bytes, dialect.is_v2, is_wanted, &limits)?;
+    accept(intake, request, dialect.is_v2, written).await
+}
+
 /// Hands on what is good; returns what was wrong in words, empty when nothing was.
-/// `written` is (samples, native histograms); samples nobody wants count as written.
+/// What nobody wants counts as written, exemplars always: the sender has done its part.
 async fn accept(
     intake: &Intake,
     request: WriteRequest,
-    written: &mut (u64, u64),
+    is_v2: bool,
+    written: &mut Written,
 ) -> Result<String, Rejection> {
-    let mut dropped = intake.series(request.series).await?;
-    *written = (request.samples.saturating_sub(dropped.count), request.histograms);
+    let dropped = intake.series(request.series).await?;
+    *written = Written {
+        samples: request.samples.saturating_sub(dropped.samples),
+        histograms: request.histograms.saturating_sub(dropped.histograms),
+        exemplars: request.exemplars,
+    };
+    let mut dropped = dropped.all;
     intake.metrics.accept(PROTOCOL);
     intake.metrics.samples_ignored.inc_by(request.ignored);
-    intake
-        .metrics
-        .samples_dropped
-        .get_or_create(&DropLabels { reason: "invalid" })
-        .inc_by(request.invalid_samples);
-    // A sender that comes back after an outage replays its log: what is too old by then is dropped
-    // and counted without a complaint, or its queue would drown in errors.
-    if dropped.late == dropped.count {
+    let drops = &intake.metrics.samples_dropped;
+    let refused = [("invalid", request.invalid_samples), ("oversized", request.oversized_samples)];
+    for (reason, count) in refused {
+        drops.get_or_create(&DropLabels { reason }).inc_by(count);
+    }
+    // A sender of 1.0 that comes back after an outage replays its log: what is too old by then is
+    // dropped and counted without a complaint, or its log would drown in errors. One of 2.0 is told to
+    // the sample anyway, and must not read 204 next to less than it sent.
+    if !is_v2 && dropped.late == dropped.count {
         dropped.text.clear();
     }
     dropped.add(request.invalid, || {
@@ -190,4 +167,38 @@ fn refuse(rejection: &Rejection) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_is_chosen_by_the_type_alone() {
+        let of = |kind: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
+            // A version that says the opposite changes nothing.
+            let version = HeaderName::from_static("x-prometheus-remote-write-version");
+            headers.insert(version, HeaderValue::from_static("2.0.0"));
+            Dialect::of(&headers).map(|d| d.is_v2).map_err(|r| r.reason())
+        };
+        for v1 in [
+            "application/x-protobuf",
+            "Application/X-Protobuf; charset=utf-8",
+            "application/x-protobuf;proto=prometheus.WriteRequest",
+        ] {
+            assert_eq!(of(v1), Ok(false), "{v1}");
+        }
+        for v2 in [
+            "application/x-protobuf;proto=io.prometheus.write.v2.Request",
+            "application/x-protobuf; Proto = \"io.prometheus.write.v2.Request\"",
+        ] {
+            assert_eq!(of(v2), Ok(true), "{v2}");
+        }
+        for other in ["application/x-protobuf;proto=", "text/plain;proto=prometheus.WriteRequest"] {
+            assert_eq!(of(other), Err("unsupported"), "{other}");
+        }
+    }
 }

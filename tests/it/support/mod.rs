@@ -5,6 +5,7 @@ pub(crate) mod helper;
 mod peers;
 mod process;
 mod raw;
+mod reference;
 mod sidecar;
 mod traffic;
 
@@ -12,5 +13,6 @@ pub(crate) use grafana::{Grafana, TOKEN};
 pub(crate) use peers::{Peer, free_address, has, missing_peer};
 pub(crate) use process::{Process, sage};
 pub(crate) use raw::{Answer, fixture, grpc, raw_http, send};
+pub(crate) use reference::reference_write;
 pub(crate) use sidecar::Sidecar;
 pub(crate) use traffic::{INTERVAL, Traffic, span};

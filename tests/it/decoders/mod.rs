@@ -1,0 +1,5 @@
+//! What is read in place is what generated code reads: on captured bytes, on random messages, and on
+//! both of them cut short or damaged.
+
+mod damage;
+mod remote_write;
