@@ -1,6 +1,7 @@
 //! Bytes to data values: OTLP as a real sender wrote it, and remote write of 2,000 series.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
@@ -9,14 +10,18 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Valu
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use sage::data::{Sample, Series};
-use sage::lab::wire::encode_write;
+use sage::lab::sim::{SimConfig, Simulator, social_network};
+use sage::lab::wire::{encode_export, encode_write};
 use sage::receive::remote_write_proto::v1;
-use sage::receive::{WriteLimits, decode_export, decode_write_request};
+use sage::receive::{WriteLimits, decode_export, decode_write_request, read_export};
+use sage::window::{self, Windower};
 
 const SPANS: usize = 1000;
 const ATTRIBUTES: usize = 10;
 const SERIES: usize = 2000;
 const NAME_BYTES_MAX: usize = 4096;
+const ITEMS_MAX: u32 = 1 << 20;
+const INTERVAL: Duration = Duration::from_secs(10);
 
 fn main() {
     divan::main();
@@ -49,9 +54,47 @@ fn export() -> Vec<u8> {
 #[divan::bench]
 fn otlp_spans(bencher: Bencher) {
     let bytes = export();
+    bencher
+        .counter(ItemsCount::new(SPANS))
+        .counter(BytesCount::new(bytes.len()))
+        .bench(|| read_export(&bytes, NAME_BYTES_MAX, ITEMS_MAX));
+}
+
+/// The generated decoder on the same bytes, and the same spans from what it builds.
+#[divan::bench]
+fn otlp_spans_by_prost(bencher: Bencher) {
+    let bytes = export();
     bencher.counter(ItemsCount::new(SPANS)).counter(BytesCount::new(bytes.len())).bench(|| {
         let request = ExportTraceServiceRequest::decode(&bytes[..]).expect("just encoded");
-        decode_export(request, NAME_BYTES_MAX)
+        decode_export(&request, NAME_BYTES_MAX)
+    });
+}
+
+/// Bodies of an interval of the Social Network, 1,000 spans each and whole traces, then those that close
+/// it: from bytes to a frame.
+#[divan::bench(sample_count = 20)]
+fn otlp_spans_to_a_frame(bencher: Bencher) {
+    let mut simulator =
+        Simulator::new(&social_network(), SimConfig::default(), 7, 1_785_578_400_000)
+            .expect("applications of the proving ground make sense");
+    let mut bodies = Vec::new();
+    let mut spans = 0;
+    for _ in 0..4 {
+        let seen = simulator.run(INTERVAL, 1.0, &[]).spans;
+        spans += seen.len();
+        bodies.extend(seen.chunks(SPANS).map(|s| encode_export(s).encode_to_vec()));
+    }
+    let config = window::Config { interval: INTERVAL, ..window::Config::default() };
+    let windower = || Windower::new(&config, window::Metrics::default());
+    bencher.counter(ItemsCount::new(spans)).with_inputs(windower).bench_values(|mut windower| {
+        let mut frames = Vec::new();
+        for body in &bodies {
+            let (spans, _) = read_export(body, NAME_BYTES_MAX, ITEMS_MAX).expect("just encoded");
+            windower.push_spans(spans, Duration::ZERO);
+            frames.extend(windower.close(Duration::ZERO));
+        }
+        assert!(!frames.is_empty());
+        (frames, windower)
     });
 }
 

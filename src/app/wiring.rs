@@ -211,6 +211,10 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
 
     let intake = receive::Intake {
         config: Arc::new(config.receive.clone()),
+        budget: receive::Budget::new(
+            config.receive.bytes_in_flight_max,
+            metrics.receive.bytes_in_flight.clone(),
+        ),
         metrics: metrics.receive,
         telemetry: telemetry_tx,
         alerts: delivery_tx,

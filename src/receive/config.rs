@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Largest request body, as sent and again after decompression.
     pub body_bytes_max: usize,
+    /// Bytes that all requests together may hold while they are read.
+    pub bytes_in_flight_max: usize,
     /// Spans and samples that may wait for the windows; beyond it senders are told to come again.
     pub queue_items_max: u32,
     /// Labels a series may have.
@@ -26,6 +28,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             body_bytes_max: 64 << 20,
+            bytes_in_flight_max: 256 << 20,
             queue_items_max: 1 << 20,
             labels_max: 64,
             name_bytes_max: 4096,
@@ -48,6 +51,10 @@ impl Config {
         };
         let d = Self::default();
         at_least("body_bytes_max", self.body_bytes_max as u64, 1 << 10, d.body_bytes_max as u64);
+        // As sent and after decompression, which takes a step ahead.
+        let both = (self.body_bytes_max as u64).saturating_mul(2).saturating_add(1 << 20);
+        let in_flight = d.bytes_in_flight_max as u64;
+        at_least("bytes_in_flight_max", self.bytes_in_flight_max as u64, both, in_flight);
         at_least("queue_items_max", self.queue_items_max.into(), 1000, d.queue_items_max.into());
         at_least("labels_max", self.labels_max as u64, 4, d.labels_max as u64);
         at_least("name_bytes_max", self.name_bytes_max as u64, 64, d.name_bytes_max as u64);

@@ -42,6 +42,12 @@ pub enum Rejection {
     /// Too much waits already.
     #[error(transparent)]
     Overloaded(#[from] Full),
+    /// Other requests hold too much memory.
+    #[error("overloaded: other requests hold most of receive.bytes_in_flight_max = {max}")]
+    Crowded {
+        /// The limit.
+        max: usize,
+    },
 }
 
 impl Rejection {
@@ -52,7 +58,7 @@ impl Rejection {
             Self::TooLarge { .. } => "too_large",
             Self::Unsupported { .. } => "unsupported",
             Self::Incomplete(_) => "incomplete",
-            Self::Overloaded(_) => "overloaded",
+            Self::Overloaded(_) | Self::Crowded { .. } => "overloaded",
         }
     }
 }

@@ -110,6 +110,11 @@ impl<'a> Fields<'a> {
         Ok(u64::from_le_bytes(*bytes))
     }
 
+    /// Bytes that are still to be read.
+    pub(super) fn bytes(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Whether everything is read.
     pub(super) fn is_done(&self) -> bool {
         self.rest.is_empty()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::budget::Budget;
 use super::config::Config;
 use super::error::Rejection;
 use super::metrics::{DropLabels, Metrics};
@@ -24,6 +25,8 @@ pub struct Intake {
     pub config: Arc<Config>,
     /// Counters.
     pub metrics: Metrics,
+    /// Bytes of requests that are being read.
+    pub budget: Budget,
     /// Towards the windows.
     pub telemetry: Sender<Telemetry>,
     /// Towards the diagnoses.

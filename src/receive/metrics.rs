@@ -3,6 +3,7 @@
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::observe::Registry;
 
@@ -36,6 +37,8 @@ pub struct Metrics {
     pub requests: Family<RequestLabels, Counter>,
     /// Requests refused, by protocol and reason.
     pub requests_rejected: Family<RejectLabels, Counter>,
+    /// Bytes that requests hold while they are read.
+    pub bytes_in_flight: Gauge,
     /// Spans accepted.
     pub spans: Counter,
     /// Spans dropped, by reason.
@@ -73,6 +76,11 @@ impl Metrics {
         let r = registry.sub_registry_with_prefix("sage_receive");
         r.register("requests", "Requests accepted", m.requests.clone());
         r.register("requests_rejected", "Requests refused", m.requests_rejected.clone());
+        r.register(
+            "in_flight_bytes",
+            "Bytes that requests hold while they are read",
+            m.bytes_in_flight.clone(),
+        );
         r.register("spans", "Spans accepted", m.spans.clone());
         r.register("spans_dropped", "Spans dropped at the door", m.spans_dropped.clone());
         r.register("samples", "Samples accepted", m.samples.clone());

@@ -6,6 +6,7 @@
 //! [`Telemetry`]: crate::data::Telemetry
 
 mod body;
+mod budget;
 mod config;
 mod error;
 mod fields;
@@ -14,13 +15,13 @@ mod metrics;
 mod otlp;
 mod remote_write;
 mod webhook;
-mod weigh;
 
+pub use budget::Budget;
 pub use config::Config;
 pub use error::Rejection;
 pub use intake::Intake;
 pub use metrics::Metrics;
-pub use otlp::{decode_export, grpc_router, http_router};
+pub use otlp::{decode_export, grpc_router, http_router, read_export};
 pub use remote_write::{
     Limits as WriteLimits, WriteRequest, decode_write_request, proto as remote_write_proto,
     router as remote_write_router,

@@ -6,6 +6,9 @@ use prost::Message as _;
 use sage::data::{EventTime, Sample, Series};
 use sage::lab::wire::{SpanSender, encode_export, encode_write};
 
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
 use crate::support::{Sidecar, grpc, send, span};
 
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
@@ -77,7 +80,11 @@ async fn otlp_over_grpc() {
     const RESOURCE_EXHAUSTED: i32 = 8;
     const UNIMPLEMENTED: i32 = 12;
     let home = tempfile::tempdir().unwrap();
-    let sage = Sidecar::start(home.path(), |c| c.receive.body_bytes_max = LIMIT).await;
+    let sage = Sidecar::start(home.path(), |c| {
+        c.receive.body_bytes_max = LIMIT;
+        c.receive.queue_items_max = 1000;
+    })
+    .await;
     let address = sage.running.otlp_grpc;
     let good = some_spans();
     let (code, text) = grpc(address, EXPORT, &good[..good.len() - 3]).await;
@@ -85,17 +92,63 @@ async fn otlp_over_grpc() {
     assert_ne!(code, INVALID_ARGUMENT + 11, "UNAVAILABLE would be repeated for ever: {text}");
     let (code, text) = grpc(address, EXPORT, &vec![0; 2 * LIMIT]).await;
     assert_eq!(code, RESOURCE_EXHAUSTED, "anything else would be repeated: {text}");
+    let (code, text) = grpc(address, EXPORT, &[0x0a, 0].repeat(LIMIT / 2)).await;
+    assert_eq!(code, RESOURCE_EXHAUSTED, "nothing, many times: {text}");
+    assert!(text.contains("queue_items_max"), "{text}");
     let rejected = |reason| {
         format!(
             "sage_receive_requests_rejected_total{{protocol=\"otlp_grpc\",reason=\"{reason}\"}}"
         )
     };
-    assert_eq!(sage.sample(&rejected("too_large")).await, 1.0);
+    assert_eq!(sage.sample(&rejected("too_large")).await, 2.0);
     assert_eq!(sage.sample(&rejected("malformed")).await, 1.0);
     let logs = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
     assert_eq!(grpc(address, logs, b"").await.0, UNIMPLEMENTED);
     assert_eq!(grpc(address, EXPORT, &good).await, (0, String::new()));
     assert_eq!(sage.count("sage_receive_spans_total").await, 1.0);
+    sage.running.stop().await;
+}
+
+/// While one sender holds most of what all may hold, the others are told to come again, whatever they
+/// speak; when it is gone, they are served.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_together_meet_a_limit() {
+    const UNAVAILABLE: i32 = 14;
+    let home = tempfile::tempdir().unwrap();
+    let sage = Sidecar::start(home.path(), |c| {
+        c.receive.body_bytes_max = LIMIT;
+        c.receive.bytes_in_flight_max = 100_000;
+    })
+    .await;
+    let mut slow = TcpStream::connect(sage.running.otlp_http).await.unwrap();
+    let head = "POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-protobuf\r\n\
+                Content-Length: 60000\r\n\r\n";
+    slow.write_all(&[head.as_bytes(), &[0; 50_000]].concat()).await.unwrap();
+    sage.until("sage_receive_in_flight_bytes", |n| n >= 50_000.0).await;
+
+    let proto = ("content-type", "application/x-protobuf");
+    let snappy = ("content-encoding", "snappy");
+    let large = vec![0; 60_000];
+    let (otlp, write) = (sage.running.otlp_http, sage.running.http);
+    for answer in [
+        send(otlp, "POST", "/v1/traces", &[proto], &large).await,
+        send(write, "POST", "/api/v1/write", &[proto, snappy], &large).await,
+        send(write, "POST", "/webhook/alertmanager", &[], &large).await,
+    ] {
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        assert!(answer.text().contains("bytes_in_flight_max"), "{}", answer.text());
+    }
+    let (code, text) = grpc(sage.running.otlp_grpc, EXPORT, &large).await;
+    assert_eq!(code, UNAVAILABLE, "{text}");
+    assert!(text.contains("bytes_in_flight_max"), "{text}");
+    // Small ones still find room.
+    let good = some_spans();
+    assert_eq!(grpc(sage.running.otlp_grpc, EXPORT, &good).await, (0, String::new()));
+
+    drop(slow);
+    sage.until("sage_receive_in_flight_bytes", |n| n == 0.0).await;
+    let (code, text) = grpc(sage.running.otlp_grpc, EXPORT, &large).await;
+    assert_eq!(code, 3, "garbage, but read to its end: {text}");
     sage.running.stop().await;
 }
 

@@ -7,32 +7,36 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
 };
 use prost::Message;
 use tonic_types::Status as RpcStatus;
 
 use super::decode::decode_export;
+use super::read::{PARTS, read_export};
+use crate::data::Span;
 use crate::receive::body::{collect, gunzip};
+use crate::receive::budget::Share;
+use crate::receive::config::Config;
 use crate::receive::error::Rejection;
 use crate::receive::intake::Intake;
 use crate::receive::metrics::DropLabels;
-use crate::receive::weigh::weigh;
 
 const PROTOCOL: &str = "otlp_http";
+/// What an object of OTLP/JSON takes in memory, the largest of them.
+const OBJECT_BYTES: usize = 256;
 
 /// The routes of the OTLP/HTTP listener. Metrics and logs are politely refused with 404.
 pub fn router(intake: Intake) -> Router {
     Router::new().route("/v1/traces", post(receive)).with_state(intake)
 }
 
-/// Decodes, counts and hands on one request; shared with gRPC.
-pub(super) async fn export(
+/// Counts and hands on the spans of a request, and the number of invalid ones; shared with gRPC.
+pub(super) async fn hand_on(
     intake: &Intake,
     protocol: &'static str,
-    request: ExportTraceServiceRequest,
+    (spans, invalid): (Vec<Span>, u64),
 ) -> Result<ExportTraceServiceResponse, Rejection> {
-    let (spans, invalid) = decode_export(request, intake.config.name_bytes_max);
     let mut dropped = intake.spans(spans).await?;
     intake.metrics.accept(protocol);
     intake.metrics.spans_dropped.get_or_create(&DropLabels { reason: "invalid" }).inc_by(invalid);
@@ -68,13 +72,26 @@ impl Encoding {
         }
     }
 
-    fn decode(self, bytes: &[u8]) -> Result<ExportTraceServiceRequest, Rejection> {
-        match self {
-            Self::Protobuf => ExportTraceServiceRequest::decode(bytes)
-                .map_err(|e| Rejection::Malformed { what: "OTLP protobuf", why: e.to_string() }),
-            Self::Json => serde_json::from_slice(bytes)
-                .map_err(|e| Rejection::Malformed { what: "OTLP JSON", why: e.to_string() }),
+    fn decode(
+        self,
+        bytes: &[u8],
+        config: &Config,
+        share: &mut Share,
+    ) -> Result<(Vec<Span>, u64), Rejection> {
+        if matches!(self, Self::Protobuf) {
+            return read_export(bytes, config.name_bytes_max, config.queue_items_max);
         }
+        // An object is two bytes here and hundreds in memory.
+        let objects = bytes.iter().filter(|b| **b == b'{').count();
+        let max = PARTS * config.queue_items_max as usize;
+        if objects > max {
+            let (what, key) = ("number of objects", "16 * receive.queue_items_max");
+            return Err(Rejection::TooLarge { what, key, max });
+        }
+        share.take(OBJECT_BYTES * objects)?;
+        let request = serde_json::from_slice(bytes)
+            .map_err(|e| Rejection::Malformed { what: "OTLP JSON", why: e.to_string() })?;
+        Ok(decode_export(&request, config.name_bytes_max))
     }
 
     /// `json` is what the protobuf message looks like in OTLP/JSON.
@@ -136,14 +153,15 @@ async fn accept(
             });
         }
     };
-    let mut bytes = collect(body, max).await?;
-    if gzipped {
-        bytes = gunzip(&bytes, max)?;
-    }
-    if matches!(encoding, Encoding::Protobuf) {
-        weigh(&bytes, intake.config.queue_items_max)?;
-    }
-    export(intake, PROTOCOL, encoding.decode(&bytes)?).await
+    let spans = {
+        let mut share = intake.budget.share();
+        let mut bytes = collect(body, max, &mut share).await?;
+        if gzipped {
+            bytes = gunzip(&bytes, max, &mut share)?;
+        }
+        encoding.decode(&bytes, &intake.config, &mut share)?
+    };
+    hand_on(intake, PROTOCOL, spans).await
 }
 
 /// Only 429, 502, 503 and 504 are retried by OTLP/HTTP senders.
@@ -157,7 +175,9 @@ fn refuse(encoding: Encoding, rejection: &Rejection) -> Response {
         Rejection::Unsupported { .. } => {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, tonic::Code::InvalidArgument)
         }
-        Rejection::Overloaded(_) => (StatusCode::SERVICE_UNAVAILABLE, tonic::Code::Unavailable),
+        Rejection::Overloaded(_) | Rejection::Crowded { .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, tonic::Code::Unavailable)
+        }
     };
     let status =
         RpcStatus { code: grpc as i32, message: rejection.to_string(), details: Vec::new() };

@@ -1,9 +1,16 @@
-//! OTLP traces: gRPC on 4317, HTTP with protobuf or JSON on 4318.
+//! OTLP traces over gRPC and HTTP.
 
+mod attributes;
 mod decode;
+mod frame;
 mod grpc;
 mod http;
+mod names;
+mod origin;
+mod read;
+mod wanted;
 
 pub use decode::decode_export;
 pub use grpc::router as grpc_router;
 pub use http::router as http_router;
+pub use read::read_export;

@@ -1,15 +1,17 @@
 //! Undoing the compressions of remote write, within a limit.
 
-use std::io::Read as _;
-
+use crate::receive::body::inflate;
+use crate::receive::budget::Share;
 use crate::receive::error::{BODY_KEY, Rejection};
 
 /// Snappy block; the promised length is checked before anything is allocated.
-pub(super) fn unsnap(bytes: &[u8], max: usize) -> Result<Vec<u8>, Rejection> {
+pub(super) fn unsnap(bytes: &[u8], max: usize, share: &mut Share) -> Result<Vec<u8>, Rejection> {
     let fail = |e: snap::Error| Rejection::Malformed { what: "snappy block", why: e.to_string() };
-    if snap::raw::decompress_len(bytes).map_err(fail)? > max {
+    let length = snap::raw::decompress_len(bytes).map_err(fail)?;
+    if length > max {
         return Err(Rejection::TooLarge { what: "decompressed body", key: BODY_KEY, max });
     }
+    share.take(length)?;
     snap::raw::Decoder::new().decompress_vec(bytes).map_err(fail)
 }
 
@@ -33,17 +35,12 @@ fn window_of(frame: &[u8]) -> u64 {
 }
 
 /// Zstandard, as vmagent sends it first.
-pub(super) fn unzstd(bytes: &[u8], max: usize) -> Result<Vec<u8>, Rejection> {
+pub(super) fn unzstd(bytes: &[u8], max: usize, share: &mut Share) -> Result<Vec<u8>, Rejection> {
     let fail = |why: String| Rejection::Malformed { what: "zstd frame", why };
     if window_of(bytes) > (max as u64).max(ZSTD_WINDOW) {
         return Err(Rejection::TooLarge { what: "zstd window", key: BODY_KEY, max });
     }
     let decoder =
         ruzstd::decoding::StreamingDecoder::new(bytes).map_err(|e| fail(e.to_string()))?;
-    let mut out = Vec::new();
-    decoder.take(max as u64 + 1).read_to_end(&mut out).map_err(|e| fail(e.to_string()))?;
-    if out.len() > max {
-        return Err(Rejection::TooLarge { what: "decompressed body", key: BODY_KEY, max });
-    }
-    Ok(out)
+    inflate(decoder, "zstd frame", max, share)
 }

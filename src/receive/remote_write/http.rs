@@ -14,6 +14,7 @@ use super::decode::{WriteRequest, decode_write_request};
 use super::encoding::{unsnap, unzstd};
 use super::limits::Limits;
 use crate::receive::body::collect;
+use crate::receive::budget::Share;
 use crate::receive::error::Rejection;
 use crate::receive::intake::Intake;
 use crate::receive::metrics::DropLabels;
@@ -63,8 +64,13 @@ impl Dialect {
         }
     }
 
-    fn decompress(&self, bytes: &[u8], max: usize) -> Result<Vec<u8>, Rejection> {
-        if self.is_zstd { unzstd(bytes, max) } else { unsnap(bytes, max) }
+    fn decompress(
+        &self,
+        bytes: &[u8],
+        max: usize,
+        share: &mut Share,
+    ) -> Result<Vec<u8>, Rejection> {
+        if self.is_zstd { unzstd(bytes, max, share) } else { unsnap(bytes, max, share) }
     }
 }
 
@@ -115,10 +121,14 @@ async fn write(
     // Headers first: a body nobody can read is not worth reading.
     let dialect = Dialect::of(headers)?;
     let max = intake.config.body_bytes_max;
-    let bytes = dialect.decompress(&collect(body, max).await?, max)?;
-    let is_wanted = |metric: &str| intake.wanted.contains(metric);
-    let limits = Limits::of(&intake.config);
-    let request = decode_write_request(&bytes, dialect.is_v2, is_wanted, &limits)?;
+    let request = {
+        let mut share = intake.budget.share();
+        let bytes = collect(body, max, &mut share).await?;
+        let bytes = dialect.decompress(&bytes, max, &mut share)?;
+        let is_wanted = |metric: &str| intake.wanted.contains(metric);
+        let limits = Limits::of(&intake.config);
+        decode_write_request(&bytes, dialect.is_v2, is_wanted, &limits)?
+    };
     accept(intake, request, dialect.is_v2, written).await
 }
 
@@ -159,7 +169,9 @@ async fn accept(
 fn refuse(rejection: &Rejection) -> Response {
     let code = match rejection {
         Rejection::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Rejection::Overloaded(_) | Rejection::Incomplete(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Rejection::Overloaded(_) | Rejection::Crowded { .. } | Rejection::Incomplete(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Rejection::Malformed { .. } | Rejection::TooLarge { .. } => StatusCode::BAD_REQUEST,
     };
     let mut response = (code, format!("{rejection}\n")).into_response();

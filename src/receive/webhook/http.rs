@@ -12,6 +12,7 @@ use axum::routing::post;
 use tokio::sync::oneshot;
 
 use super::decode::decode_webhook;
+use crate::data::Alert;
 use crate::delivery::AlertDelivery;
 use crate::receive::body::collect;
 use crate::receive::error::Rejection;
@@ -48,10 +49,7 @@ async fn accept(
 ) -> Result<Vec<String>, (StatusCode, &'static str, String)> {
     let unavailable =
         |text: &str| (StatusCode::SERVICE_UNAVAILABLE, "overloaded", text.to_string());
-    let bytes = collect(request.into_body(), intake.config.body_bytes_max)
-        .await
-        .map_err(|r| refusal(&r))?;
-    let alerts = decode_webhook(&bytes).map_err(|r| refusal(&r))?;
+    let alerts = read(intake, request).await.map_err(|r| refusal(&r))?;
     let count = alerts.len() as u64;
     let (journalled, safe) = oneshot::channel();
     intake
@@ -67,9 +65,17 @@ async fn accept(
     Ok(ids)
 }
 
+async fn read(intake: &Intake, request: Request) -> Result<Vec<Alert>, Rejection> {
+    let mut share = intake.budget.share();
+    let bytes = collect(request.into_body(), intake.config.body_bytes_max, &mut share).await?;
+    decode_webhook(&bytes)
+}
+
 fn refusal(rejection: &Rejection) -> (StatusCode, &'static str, String) {
     let code = match rejection {
-        Rejection::Overloaded(_) | Rejection::Incomplete(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Rejection::Overloaded(_) | Rejection::Crowded { .. } | Rejection::Incomplete(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::BAD_REQUEST,
     };

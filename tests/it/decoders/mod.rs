@@ -2,4 +2,5 @@
 //! both of them cut short or damaged.
 
 mod damage;
+mod otlp;
 mod remote_write;

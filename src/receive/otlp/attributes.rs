@@ -1,0 +1,63 @@
+//! Which attributes say who somebody is.
+
+use crate::data::PeerKind;
+
+/// Attributes of a resource that are read: the service; what names the replica, best first, and joins
+/// spans with cAdvisor's series; the host.
+pub(super) const OF_RESOURCE: [&str; 7] = [
+    "service.name",
+    "k8s.pod.name",
+    "service.instance.id",
+    "container.name",
+    "container.id",
+    "host.name",
+    "k8s.node.name",
+];
+const SERVICE: [usize; 1] = [0];
+const REPLICA: [usize; 5] = [1, 2, 3, 4, 5];
+const NODE: [usize; 2] = [6, 5];
+
+/// Attributes of a client's or producer's span that are read, by new and old semantic conventions: what
+/// names the peer, best first; what makes it a database, the last two of which name it when nothing else
+/// does; the same for message brokers.
+pub(super) const OF_CLIENT: [&str; 13] = [
+    "peer.service",
+    "service.peer.name",
+    "server.address",
+    "net.peer.name",
+    "network.peer.address",
+    "net.peer.ip",
+    "db.namespace",
+    "db.name",
+    "db.system.name",
+    "db.system",
+    "messaging.destination.name",
+    "messaging.destination",
+    "messaging.system",
+];
+const PEER: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+const DATABASE: [usize; 4] = [6, 7, 8, 9];
+const BROKER: [usize; 3] = [10, 11, 12];
+
+/// Who sent spans, as far as their resource says.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Place<T> {
+    pub(super) service: Option<T>,
+    pub(super) replica: Option<T>,
+    pub(super) node: Option<T>,
+}
+
+/// `text` gives the value of an attribute by its place in [`OF_RESOURCE`].
+pub(super) fn place<T>(text: impl Fn(usize) -> Option<T>) -> Place<T> {
+    let first = |keys: &[usize]| keys.iter().find_map(|k| text(*k));
+    Place { service: first(&SERVICE), replica: first(&REPLICA), node: first(&NODE) }
+}
+
+/// The other side of a call; `text` gives the value of an attribute by its place in [`OF_CLIENT`].
+pub(super) fn peer<T>(text: impl Fn(usize) -> Option<T>) -> Option<(T, PeerKind)> {
+    let first = |keys: &[usize]| keys.iter().find_map(|k| text(*k));
+    let database = first(&DATABASE);
+    let kind = if database.is_some() { PeerKind::Database } else { PeerKind::Service };
+    let name = first(&PEER).or(database).or_else(|| first(&BROKER))?;
+    Some((name, kind))
+}
