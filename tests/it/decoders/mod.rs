@@ -2,5 +2,6 @@
 //! both of them cut short or damaged.
 
 mod damage;
+mod mutations;
 mod otlp;
 mod remote_write;
