@@ -17,6 +17,8 @@ mod lifecycle;
 mod opentelemetry;
 mod pipeline;
 mod prometheus;
+mod secure_peers;
+mod security;
 mod shipped;
 mod updates;
 mod webhook;

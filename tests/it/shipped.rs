@@ -25,17 +25,18 @@ fn the_reference_configuration_is_the_defaults_and_names_every_key() {
     let reference = text("plugin-config/sage.toml");
     assert_eq!(parse(&reference).unwrap(), Config::default());
     // Keys stand there as a value, or as a comment when there is nothing to set by default.
-    let named = |key: &str| {
+    let named = |table: &str, key: &str| {
         reference.lines().map(|l| l.trim_start_matches(['#', ' '])).any(|line| {
             line.split_once('=').is_some_and(|(k, _)| k.trim() == key)
                 || line.starts_with("[[") && line.ends_with(&format!(".{key}]]"))
+                || line == format!("[{table}.{key}]")
         })
     };
     let all = serde_json::to_value(Config::default()).unwrap();
     let mut missing = Vec::new();
     for (table, keys) in all.as_object().unwrap() {
         for key in keys.as_object().into_iter().flatten().map(|(key, _)| key) {
-            if !named(key) {
+            if !named(table, key) {
                 missing.push(format!("{table}.{key}"));
             }
         }
