@@ -44,6 +44,22 @@ fn the_reference_configuration_is_the_defaults_and_names_every_key() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
+/// With the # taken away, only the files are missing: names and values are right.
+#[test]
+fn the_examples_of_tls_and_credentials_lack_nothing_but_their_files() {
+    let reference = text("plugin-config/sage.toml");
+    let (_, rest) = reference.split_once("# [listen.tls]").unwrap();
+    let (examples, _) = rest.split_once("\n[data]").unwrap();
+    let lines = examples.lines().filter_map(|l| l.strip_prefix("# "));
+    let keys: Vec<&str> = lines.filter(|l| l.starts_with('[') || l.contains(" = ")).collect();
+    assert_eq!(keys.len(), 13, "{keys:#?}");
+    let faults = parse(&format!("[listen.tls]\n{}", keys.join("\n"))).unwrap_err().faults;
+    assert_eq!(faults.len(), 2, "{faults:#?}");
+    for (fault, key) in faults.iter().zip(["tls.cert_file", "auth.credentials[0].token_file"]) {
+        assert!(fault.contains(key) && fault.contains("No such file"), "{fault}");
+    }
+}
+
 /// Metrics that the sidecar shows, by name.
 async fn exposed() -> BTreeSet<String> {
     let home = tempfile::tempdir().unwrap();
