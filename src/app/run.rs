@@ -20,6 +20,8 @@ use crate::http::{Form, Listener, Security};
 
 /// Time each part has to finish once the part before it has.
 const STOP_EACH: Duration = Duration::from_secs(5);
+/// Between two looks at whether Sage is ready, on behalf of those who watch its health.
+const READINESS_LOOK: Duration = Duration::from_millis(200);
 
 /// A sidecar that serves.
 #[derive(Debug)]
@@ -63,15 +65,19 @@ pub async fn start(config: &Config, path: Option<PathBuf>) -> Result<Running, Er
         path,
         stopped.clone(),
     );
+    let readiness =
+        tell_readiness(pipeline.is_ready.clone(), pipeline.is_serving.clone(), stopped.clone());
     let mut parts = vec![
         ("http listener", tokio::spawn(http.serve(router, stopped.clone()))),
         ("gRPC listener", tokio::spawn(otlp_grpc.serve(grpc, stopped.clone()))),
         ("OTLP listener", tokio::spawn(otlp_http.serve(otlp, stopped.clone()))),
+        ("readiness", tokio::spawn(readiness)),
         ("certificates", tokio::spawn(security.follow(stopped))),
         ("reload", tokio::spawn(reload)),
     ];
     parts.extend(pipeline.tasks);
     pipeline.is_ready.store(true, Ordering::Relaxed);
+    pipeline.is_serving.send_replace(true);
     tracing::info!(
         http = %addresses.0, otlp_grpc = %addresses.1, otlp_http = %addresses.2,
         data = %config.data.dir.display(), qos = config.qos.len(), "sage is ready"
@@ -157,6 +163,24 @@ pub async fn serve(config: &Config, path: Option<PathBuf>) -> Result<(), Error> 
     }
     running.stop().await;
     end
+}
+
+/// Tells those who watch whether Sage is ready, until the stop; which ends their streams.
+async fn tell_readiness(
+    is_ready: Arc<AtomicBool>,
+    is_serving: watch::Sender<bool>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => break,
+            () = tokio::time::sleep(READINESS_LOOK) => {}
+        }
+        // Whoever finds Sage unable to go on just clears the flag.
+        let now = is_ready.load(Ordering::Relaxed);
+        is_serving.send_if_modified(|was| std::mem::replace(was, now) != now);
+    }
+    is_serving.send_replace(false);
 }
 
 /// Answers `/-/reload` until the stop.

@@ -43,6 +43,8 @@ pub(super) struct Pipeline {
     pub(super) otlp_grpc: Router,
     pub(super) otlp_http: Router,
     pub(super) listen: http::Metrics,
+    /// Whether senders are welcome, for those who watch.
+    pub(super) is_serving: watch::Sender<bool>,
     /// In the order in which they end once the listeners are gone.
     pub(super) tasks: Vec<Part>,
     pub(super) is_ready: Arc<AtomicBool>,
@@ -221,6 +223,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         horizon_ms: shared.horizon_ms.clone(),
         wall_ms,
     };
+    let (is_serving, serving) = watch::channel(false);
     let (history, in_history) = (shared.history.clone(), shared.history.clone());
     let (model_rx, progress_rx) = (latest.model.1, latest.progress.1);
     let views = Views {
@@ -237,7 +240,8 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
     };
     Ok(Pipeline {
         listen: metrics.listen,
-        otlp_grpc: receive::grpc_router(intake.clone()),
+        is_serving,
+        otlp_grpc: receive::grpc_router(intake.clone(), serving),
         otlp_http: receive::http_router(intake.clone()),
         http: report::router(
             views,

@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod garbage;
 mod grafana;
+mod grpc_services;
 mod helper;
 mod helper_kernel;
 mod layering;

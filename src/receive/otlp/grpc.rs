@@ -1,4 +1,4 @@
-//! `TraceService/Export` over gRPC.
+//! `TraceService/Export` over gRPC, and the services that belong beside it.
 
 use std::time::Duration;
 
@@ -14,11 +14,15 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use tokio::sync::watch;
 use tonic::codec::CompressionEncoding;
 use tonic::{Code, Request, Response, Status};
+use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::health::Readiness;
 use super::http::export;
+use super::reflection;
 use crate::receive::error::Rejection;
 use crate::receive::intake::Intake;
 use crate::receive::metrics::Metrics;
@@ -28,17 +32,21 @@ const PROTOCOL: &str = "otlp_grpc";
 /// When a refused sender should come again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The routes of the gRPC listener.
-pub fn router(intake: Intake) -> Router {
+/// The routes of the gRPC listener; `is_serving` is what its health says.
+pub fn router(intake: Intake, is_serving: watch::Receiver<bool>) -> Router {
     let (max, metrics) = (intake.config.body_bytes_max, intake.metrics.clone());
     let service = TraceServiceServer::new(Exporter { intake })
         .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(max);
+    let health = HealthServer::new(Readiness { is_serving, services: &[SERVICE_NAME] });
     Router::new()
         .route_service(&format!("/{SERVICE_NAME}/Export"), service)
         .layer(map_response_with_state(metrics, settle_refusal))
+        .route_service(&format!("/{}/{{*method}}", health_server::SERVICE_NAME), health)
+        .merge(reflection::router())
         .fallback(|| async {
-            Status::unimplemented("only TraceService/Export is served here").into_http::<Body>()
+            let served = "served here: TraceService/Export, health and reflection";
+            Status::unimplemented(served).into_http::<Body>()
         })
 }
 

@@ -2,7 +2,9 @@
 
 mod decode;
 mod grpc;
+mod health;
 mod http;
+mod reflection;
 
 pub use decode::decode_export;
 pub use grpc::router as grpc_router;
