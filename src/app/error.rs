@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::http::BindError;
+use crate::http::{BindError, FileError};
 use crate::store;
 
 /// A failure of the whole sidecar.
@@ -11,6 +11,9 @@ pub enum Error {
     /// A port.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A certificate, a key or a credential of the listeners.
+    #[error(transparent)]
+    Security(#[from] FileError),
     /// The data directory.
     #[error(transparent)]
     Store(#[from] store::Error),

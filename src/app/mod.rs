@@ -1,5 +1,6 @@
 //! Wiring: the only place that sees more than one stage.
 
+mod access;
 mod disk;
 mod error;
 mod news;

@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::access::{grpc_need, http_need, otlp_need};
 use super::error::Error;
 use super::signals::{Request, Signals};
 use super::wiring::{Part, Pipeline, ReloadRequest, build};
 use crate::config::{Config, load};
 use crate::data::QosTarget;
-use crate::http::Listener;
+use crate::http::{Form, Listener, Security};
 
 /// Time each part has to finish once the part before it has.
 const STOP_EACH: Duration = Duration::from_secs(5);
+/// Between two looks at whether Sage is ready, on behalf of those who watch its health.
+const READINESS_LOOK: Duration = Duration::from_millis(200);
 
 /// A sidecar that serves.
 #[derive(Debug)]
@@ -45,17 +48,36 @@ pub async fn start(config: &Config, path: Option<PathBuf>) -> Result<Running, Er
     let otlp_grpc = Listener::bind("otlp_grpc", config.listen.otlp_grpc).await?;
     let otlp_http = Listener::bind("otlp_http", config.listen.otlp_http).await?;
     let pipeline: Pipeline = build(config)?;
+    let (listen, limits) = (&config.listen, config.listen.limits());
+    let security =
+        Security::load(listen.tls.as_ref(), listen.auth.as_ref(), pipeline.listen.clone())?;
+    let guarded = |listener: Listener| listener.with(limits, &security, &pipeline.listen);
+    let (http, otlp_grpc, otlp_http) = (guarded(http), guarded(otlp_grpc), guarded(otlp_http));
+    let router = security.protect(pipeline.http, "http", Form::Api, http_need);
+    let grpc = security.protect(pipeline.otlp_grpc, "otlp_grpc", Form::Grpc, grpc_need);
+    let otlp = security.protect(pipeline.otlp_http, "otlp_http", Form::Otlp, otlp_need);
     let (stop, stopped) = watch::channel(false);
     let addresses = (http.address(), otlp_grpc.address(), otlp_http.address());
-    let reload = reload_on_request(pipeline.reloads, pipeline.targets, path, stopped.clone());
+    let reload = reload_on_request(
+        pipeline.reloads,
+        pipeline.targets,
+        security.clone(),
+        path,
+        stopped.clone(),
+    );
+    let readiness =
+        tell_readiness(pipeline.is_ready.clone(), pipeline.is_serving.clone(), stopped.clone());
     let mut parts = vec![
-        ("http listener", tokio::spawn(http.serve(pipeline.http, stopped.clone()))),
-        ("gRPC listener", tokio::spawn(otlp_grpc.serve(pipeline.otlp_grpc, stopped.clone()))),
-        ("OTLP listener", tokio::spawn(otlp_http.serve(pipeline.otlp_http, stopped))),
+        ("http listener", tokio::spawn(http.serve(router, stopped.clone()))),
+        ("gRPC listener", tokio::spawn(otlp_grpc.serve(grpc, stopped.clone()))),
+        ("OTLP listener", tokio::spawn(otlp_http.serve(otlp, stopped.clone()))),
+        ("readiness", tokio::spawn(readiness)),
+        ("certificates", tokio::spawn(security.follow(stopped))),
         ("reload", tokio::spawn(reload)),
     ];
     parts.extend(pipeline.tasks);
     pipeline.is_ready.store(true, Ordering::Relaxed);
+    pipeline.is_serving.send_replace(true);
     tracing::info!(
         http = %addresses.0, otlp_grpc = %addresses.1, otlp_http = %addresses.2,
         data = %config.data.dir.display(), qos = config.qos.len(), "sage is ready"
@@ -143,10 +165,29 @@ pub async fn serve(config: &Config, path: Option<PathBuf>) -> Result<(), Error> 
     end
 }
 
+/// Tells those who watch whether Sage is ready, until the stop; which ends their streams.
+async fn tell_readiness(
+    is_ready: Arc<AtomicBool>,
+    is_serving: watch::Sender<bool>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|s| *s) => break,
+            () = tokio::time::sleep(READINESS_LOOK) => {}
+        }
+        // Whoever finds Sage unable to go on just clears the flag.
+        let now = is_ready.load(Ordering::Relaxed);
+        is_serving.send_if_modified(|was| std::mem::replace(was, now) != now);
+    }
+    is_serving.send_replace(false);
+}
+
 /// Answers `/-/reload` until the stop.
 async fn reload_on_request(
     mut requests: mpsc::Receiver<ReloadRequest>,
     targets: watch::Sender<Vec<QosTarget>>,
+    security: Security,
     path: Option<PathBuf>,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -157,18 +198,26 @@ async fn reload_on_request(
         };
         let Some(answer) = request else { return };
         // The requester may be gone; the reload counts all the same.
-        drop(answer.send(reload(path.as_deref(), &targets)));
+        drop(answer.send(reload(path.as_deref(), &targets, &security)));
     }
 }
 
 /// Reads the file again and puts the part that can change at run time into effect.
-fn reload(path: Option<&Path>, targets: &watch::Sender<Vec<QosTarget>>) -> Result<String, String> {
+fn reload(
+    path: Option<&Path>,
+    targets: &watch::Sender<Vec<QosTarget>>,
+    security: &Security,
+) -> Result<String, String> {
     let path = path.ok_or("started without a configuration file; there is nothing to reload")?;
     let config = load(path).map_err(|faults| faults.to_string())?;
+    security.reload().map_err(|error| error.to_string())?;
     let count = config.qos.len();
     targets.send_replace(config.qos);
-    tracing::info!(targets = count, "QoS targets reloaded");
-    Ok(format!("{count} QoS targets are in effect; other keys take effect at the next start"))
+    tracing::info!(targets = count, "QoS targets, certificates and credentials reloaded");
+    Ok(format!(
+        "{count} QoS targets are in effect, certificates and credentials are read again; other keys \
+         take effect at the next start"
+    ))
 }
 
 #[cfg(test)]

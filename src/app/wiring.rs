@@ -21,7 +21,7 @@ use crate::queue::weighted;
 use crate::report::{Board, Views};
 use crate::store::{Handle, Restored};
 use crate::window::{History, Outputs, Progress, Windower};
-use crate::{diagnose, model, receive, report, store, window};
+use crate::{diagnose, http, model, receive, report, store, window};
 
 /// Deliveries of the webhook that may wait for the journal. A full queue answers 503.
 const DELIVERIES: usize = 256;
@@ -42,6 +42,9 @@ pub(super) struct Pipeline {
     pub(super) http: Router,
     pub(super) otlp_grpc: Router,
     pub(super) otlp_http: Router,
+    pub(super) listen: http::Metrics,
+    /// Whether senders are welcome, for those who watch.
+    pub(super) is_serving: watch::Sender<bool>,
     /// In the order in which they end once the listeners are gone.
     pub(super) tasks: Vec<Part>,
     pub(super) is_ready: Arc<AtomicBool>,
@@ -52,6 +55,7 @@ pub(super) struct Pipeline {
 
 /// What every stage counts.
 struct Metrics {
+    listen: http::Metrics,
     receive: receive::Metrics,
     window: window::Metrics,
     model: model::Metrics,
@@ -66,6 +70,7 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessCollector));
         Self {
+            listen: http::Metrics::register(&mut registry),
             receive: receive::Metrics::register(&mut registry),
             window: window::Metrics::register(&mut registry),
             model: model::Metrics::register(&mut registry),
@@ -222,6 +227,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         horizon_ms: shared.horizon_ms.clone(),
         wall_ms,
     };
+    let (is_serving, serving) = watch::channel(false);
     let (history, in_history) = (shared.history.clone(), shared.history.clone());
     let (model_rx, progress_rx) = (latest.model.1, latest.progress.1);
     let views = Views {
@@ -237,7 +243,9 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         is_ready: shared.is_ready.clone(),
     };
     Ok(Pipeline {
-        otlp_grpc: receive::grpc_router(intake.clone()),
+        listen: metrics.listen,
+        is_serving,
+        otlp_grpc: receive::grpc_router(intake.clone(), serving),
         otlp_http: receive::http_router(intake.clone()),
         http: report::router(
             views,

@@ -52,7 +52,7 @@ fn serve(path: Option<&Path>) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         // Readable for whoever started us, but not without the capabilities that were dropped.
-        Err(error @ app::Error::Token { .. }) => fail(USAGE, &error),
+        Err(error @ (app::Error::Token { .. } | app::Error::Security(_))) => fail(USAGE, &error),
         Err(error) => fail(FAILURE, &error),
     }
 }

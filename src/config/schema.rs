@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::data::QosTarget;
 use crate::observe::LogConfig;
-use crate::{diagnose, graph, model, receive, report, window};
+use crate::{diagnose, graph, http, model, receive, report, window};
 
 /// `[listen]`: where the sidecar listens. Loopback unless told otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,12 +20,51 @@ pub struct Listen {
     pub otlp_grpc: SocketAddr,
     /// OTLP over HTTP.
     pub otlp_http: SocketAddr,
+    /// Open connections of one listener.
+    pub connections_max: usize,
+    /// Requests in flight on one HTTP/2 connection.
+    pub streams_max: u32,
+    /// How long a connection may stay without a request.
+    #[serde(with = "crate::duration")]
+    pub idle_timeout: Duration,
+    /// `[listen.tls]`
+    pub tls: Option<http::Tls>,
+    /// `[listen.auth]`
+    pub auth: Option<http::Auth>,
 }
 
 impl Default for Listen {
     fn default() -> Self {
         let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Self { http: loopback(7243), otlp_grpc: loopback(4317), otlp_http: loopback(4318) }
+        let http::Limits { connections_max, streams_max, idle_timeout } = http::Limits::default();
+        Self {
+            http: loopback(7243),
+            otlp_grpc: loopback(4317),
+            otlp_http: loopback(4318),
+            connections_max,
+            streams_max,
+            idle_timeout,
+            tls: None,
+            auth: None,
+        }
+    }
+}
+
+impl Listen {
+    /// How much one listener serves at a time.
+    pub fn limits(&self) -> http::Limits {
+        let Self { connections_max, streams_max, idle_timeout, .. } = *self;
+        http::Limits { connections_max, streams_max, idle_timeout }
+    }
+
+    fn faults(&self, faults: &mut Vec<String>) {
+        self.limits().faults(faults);
+        if let Some(tls) = &self.tls {
+            tls.faults(faults);
+        }
+        if let Some(auth) = &self.auth {
+            auth.faults(faults);
+        }
     }
 }
 
@@ -70,6 +110,7 @@ pub struct Config {
 impl Config {
     /// Appends what is wrong in the values; types and names were checked while reading.
     pub(super) fn faults(&self, faults: &mut Vec<String>) {
+        self.listen.faults(faults);
         self.log.faults(faults);
         self.receive.faults(faults);
         self.window.faults(faults);

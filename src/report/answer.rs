@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::data::EventTime;
 
+/// Seconds after which whoever hears 503 should come again.
+pub(super) const RETRY_S: &str = "1";
+
 /// An error of the API.
 #[derive(Debug)]
 pub(super) struct Problem {
@@ -71,7 +74,11 @@ impl From<BytesRejection> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let body = json!({"status": "error", "errorType": self.kind, "error": self.text});
-        json_response(self.code, &body)
+        let mut response = json_response(self.code, &body);
+        if self.code == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_S));
+        }
+        response
     }
 }
 

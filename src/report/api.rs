@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::annotation::annotation;
-use super::answer::{Answer, Given, Parameters, Problem, json_response, success, with_code};
+use super::answer::{
+    Answer, Given, Parameters, Problem, RETRY_S, json_response, success, with_code,
+};
 use super::board::Filter;
 use super::views::{Ask, Views};
 use crate::data::{EventTime, Interval};
@@ -175,7 +177,8 @@ async fn ready(State(views): State<Views>) -> Response {
     if views.is_ready.load(Ordering::Relaxed) {
         "Sage is ready.\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "Sage is starting or stopping.\n").into_response()
+        let again = [(header::RETRY_AFTER, RETRY_S)];
+        (StatusCode::SERVICE_UNAVAILABLE, again, "Sage is starting or stopping.\n").into_response()
     }
 }
 

@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("duration", ""),
     ("secret", ""),
     ("queue", ""),
-    ("http", ""),
+    ("http", "observe"),
     ("observe", ""),
     ("toml_file", ""),
     ("wire", "data duration"),
@@ -27,7 +27,7 @@ const ALLOWED: &[(&str, &str)] = &[
     // Beyond the privilege border: a program of its own, which no stage and no task may use.
     ("helper", "data duration toml_file wire"),
     // The rim.
-    ("config", "data diagnose graph model observe receive report toml_file window"),
+    ("config", "data diagnose duration graph http model observe receive report toml_file window"),
     (
         "app",
         "config data delivery diagnose graph http model observe queue receive report store window",

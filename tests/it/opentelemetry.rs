@@ -13,7 +13,7 @@ use crate::support::{Sidecar, missing_peer};
 const SECONDS: &str = "4";
 
 /// A Python that has the SDK: `SAGE_TEST_PYTHON`, or the one on the PATH.
-fn python() -> Option<String> {
+pub(crate) fn python() -> Option<String> {
     let python = std::env::var("SAGE_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let import = "import opentelemetry.exporter.otlp.proto.grpc.trace_exporter, \
                   opentelemetry.exporter.otlp.proto.http.trace_exporter";
@@ -29,11 +29,21 @@ fn python() -> Option<String> {
     works.then_some(python)
 }
 
-fn call_services(python: &str, protocol: &str, endpoint: &str) -> u64 {
+/// Runs the services, with these variables in their environment; the number of requests.
+pub(crate) fn call_services(
+    python: &str,
+    protocol: &str,
+    endpoint: &str,
+    environment: &[(&str, &str)],
+) -> u64 {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/three_services.py");
     let output = Command::new(python)
         .arg(script)
         .args([protocol, endpoint, SECONDS])
+        .envs(environment.iter().copied())
+        // The HTTP client of the SDK would prefer these to the certificate it is told to believe.
+        .env_remove("REQUESTS_CA_BUNDLE")
+        .env_remove("CURL_CA_BUNDLE")
         .output()
         .expect("python runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -55,7 +65,7 @@ async fn three_python_processes_become_an_rpc_graph() {
     let mut requests = 0;
     for (protocol, endpoint) in [("grpc", grpc), ("http", http)] {
         let python = python.clone();
-        let call = move || call_services(&python, protocol, &endpoint);
+        let call = move || call_services(&python, protocol, &endpoint, &[]);
         requests += tokio::task::spawn_blocking(call).await.unwrap();
     }
     // Every request leaves 3 SERVER, 3 INTERNAL and 2 CLIENT spans, and none is lost.

@@ -25,22 +25,39 @@ fn the_reference_configuration_is_the_defaults_and_names_every_key() {
     let reference = text("plugin-config/sage.toml");
     assert_eq!(parse(&reference).unwrap(), Config::default());
     // Keys stand there as a value, or as a comment when there is nothing to set by default.
-    let named = |key: &str| {
+    let named = |table: &str, key: &str| {
         reference.lines().map(|l| l.trim_start_matches(['#', ' '])).any(|line| {
             line.split_once('=').is_some_and(|(k, _)| k.trim() == key)
                 || line.starts_with("[[") && line.ends_with(&format!(".{key}]]"))
+                || line == format!("[{table}.{key}]")
         })
     };
     let all = serde_json::to_value(Config::default()).unwrap();
     let mut missing = Vec::new();
     for (table, keys) in all.as_object().unwrap() {
         for key in keys.as_object().into_iter().flatten().map(|(key, _)| key) {
-            if !named(key) {
+            if !named(table, key) {
                 missing.push(format!("{table}.{key}"));
             }
         }
     }
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// With the # taken away, only the files are missing: names and values are right.
+#[test]
+fn the_examples_of_tls_and_credentials_lack_nothing_but_their_files() {
+    let reference = text("plugin-config/sage.toml");
+    let (_, rest) = reference.split_once("# [listen.tls]").unwrap();
+    let (examples, _) = rest.split_once("\n[data]").unwrap();
+    let lines = examples.lines().filter_map(|l| l.strip_prefix("# "));
+    let keys: Vec<&str> = lines.filter(|l| l.starts_with('[') || l.contains(" = ")).collect();
+    assert_eq!(keys.len(), 13, "{keys:#?}");
+    let faults = parse(&format!("[listen.tls]\n{}", keys.join("\n"))).unwrap_err().faults;
+    assert_eq!(faults.len(), 2, "{faults:#?}");
+    for (fault, key) in faults.iter().zip(["tls.cert_file", "auth.credentials[0].token_file"]) {
+        assert!(fault.contains(key) && fault.contains("No such file"), "{fault}");
+    }
 }
 
 /// Metrics that the sidecar shows, by name.

@@ -1,4 +1,4 @@
-//! `TraceService/Export` over gRPC.
+//! `TraceService/Export` over gRPC, and the services that belong beside it.
 //!
 //! Calls are unary, so the frame around a message is undone here and the message is read in place. What
 //! arrives and what it inflates to is limited before it is in memory.
@@ -13,27 +13,38 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use http_body_util::{BodyExt as _, Full};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::SERVICE_NAME;
+use tokio::sync::watch;
 use tonic::{Code, Status};
+use tonic_health::pb::health_server::{self, HealthServer};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::frame::{HEAD_BYTES, frame, unframe};
+use super::health::Readiness;
 use super::http::hand_on;
 use super::read::read_export;
+use super::reflection;
 use crate::receive::body::collect;
 use crate::receive::error::Rejection;
 use crate::receive::intake::Intake;
 
-const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 const PROTOCOL: &str = "otlp_grpc";
 /// When a refused sender should come again.
 const RETRY: Duration = Duration::from_secs(1);
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 
-/// The routes of the gRPC listener.
-pub fn router(intake: Intake) -> Router {
-    Router::new().route(EXPORT, post(receive)).with_state(intake).fallback(|| async {
-        Status::unimplemented("only TraceService/Export is served here").into_http::<Body>()
-    })
+/// The routes of the gRPC listener; `is_serving` is what its health says.
+pub fn router(intake: Intake, is_serving: watch::Receiver<bool>) -> Router {
+    let health = HealthServer::new(Readiness { is_serving, services: &[SERVICE_NAME] });
+    Router::new()
+        .route(&format!("/{SERVICE_NAME}/Export"), post(receive))
+        .with_state(intake)
+        .route_service(&format!("/{}/{{*method}}", health_server::SERVICE_NAME), health)
+        .merge(reflection::router())
+        .fallback(|| async {
+            let served = "served here: TraceService/Export, health and reflection";
+            Status::unimplemented(served).into_http::<Body>()
+        })
 }
 
 async fn receive(State(intake): State<Intake>, request: Request) -> Response {

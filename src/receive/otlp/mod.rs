@@ -4,11 +4,13 @@ mod attributes;
 mod decode;
 mod frame;
 mod grpc;
+mod health;
 mod http;
 mod names;
 mod origin;
 mod read;
 mod wanted;
+mod reflection;
 
 pub use decode::decode_export;
 pub use grpc::router as grpc_router;

@@ -84,5 +84,9 @@ fn refusal(rejection: &Rejection) -> (StatusCode, &'static str, String) {
 
 fn answer(code: StatusCode, body: &serde_json::Value) -> Response {
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (code, kind, body.to_string()).into_response()
+    let mut response = (code, kind, body.to_string()).into_response();
+    if code == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }

@@ -7,12 +7,14 @@ mod process;
 mod raw;
 mod reference;
 mod sidecar;
+mod tls;
 mod traffic;
 
 pub(crate) use grafana::{Grafana, TOKEN};
 pub(crate) use peers::{Peer, free_address, has, missing_peer};
 pub(crate) use process::{Process, sage};
-pub(crate) use raw::{Answer, fixture, grpc, raw_http, send};
+pub(crate) use raw::{Answer, fixture, grpc, raw_http, request_bytes, send};
 pub(crate) use reference::reference_write;
 pub(crate) use sidecar::Sidecar;
+pub(crate) use tls::{Authority, Pair, TlsClient};
 pub(crate) use traffic::{INTERVAL, Traffic, span};

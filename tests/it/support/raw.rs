@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// A file below `tests/fixtures`.
@@ -55,15 +55,40 @@ pub(crate) async fn raw_http(address: SocketAddr, head: &[u8], body: &[u8]) -> A
     } else {
         bytes.extend_from_slice(body);
     }
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    exchange(stream, &bytes).await.expect("a whole response head")
+}
+
+/// Sends bytes and reads all that is answered; `None` when that is not even a whole response head.
+pub(crate) async fn exchange<S>(mut stream: S, bytes: &[u8]) -> Option<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     // A server that refuses early may close before it has read everything.
-    drop(stream.write_all(&bytes).await);
+    drop(stream.write_all(bytes).await);
+    drop(stream.flush().await);
     let mut answer = Vec::new();
     drop(stream.read_to_end(&mut answer).await);
-    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("a whole response head");
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head, body: answer[end + 4..].to_vec() }
+    Some(Answer { status, head, body: answer[end + 4..].to_vec() })
+}
+
+/// A request on a connection that ends with it.
+pub(crate) fn request_bytes(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Vec<u8> {
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    [head.as_bytes(), body].concat()
 }
 
 /// A request with headers of our own.
