@@ -72,7 +72,7 @@ fn series() -> Vec<Series> {
         ];
         labels.sort();
         let sample = Sample { time_ms: 1_785_578_400_000, value: n as f64 };
-        Series { labels, samples: vec![sample] }
+        Series { labels, samples: vec![sample], ..Series::default() }
     };
     (0..SERIES).map(one).collect()
 }

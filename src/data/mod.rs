@@ -29,7 +29,7 @@ pub use model_status::{
 pub use name::{Name, OVERFLOW, RpcKey, USER};
 pub use percentile::{LEVELS, Percentiles};
 pub use qos::{QosTarget, mixture_quantile};
-pub use sample::{STALE_NAN_BITS, Sample, Series};
+pub use sample::{Histogram, ResetHint, STALE_NAN_BITS, Sample, Series};
 pub use saved_model::SavedModel;
 pub use span::{Half, Peer, PeerKind, Span};
 pub use telemetry::Telemetry;

@@ -242,7 +242,7 @@ mod tests {
         samples: &[(i64, f64)],
     ) -> Result<(), &'static str> {
         let labels = labels.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-        let state = r.follow(&Series { labels, samples: vec![] })?;
+        let state = r.follow(&Series { labels, ..Series::default() })?;
         let sample = |(time_ms, value): &(i64, f64)| Sample { time_ms: *time_ms, value: *value };
         samples.iter().map(sample).try_for_each(|s| state.push(s))
     }

@@ -140,7 +140,7 @@ mod tests {
 
     fn series(labels: &[(&str, &str)]) -> Series {
         let labels = labels.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-        Series { labels, samples: vec![] }
+        Series { labels, ..Series::default() }
     }
 
     fn bind(labels: &[(&str, &str)]) -> Option<(Target, Name)> {

@@ -104,6 +104,7 @@ fn series(name: &str, service: &str, instance: &str, time_ms: i64, value: f64) -
     Series {
         labels: labels.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
         samples: vec![Sample { time_ms, value }],
+        ..Series::default()
     }
 }
 

@@ -82,7 +82,7 @@ fn read_table(
 }
 
 fn one(labels: Vec<(Name, Name)>, time_ms: i64, value: f64) -> Series {
-    Series { labels, samples: vec![Sample { time_ms, value }] }
+    Series { labels, samples: vec![Sample { time_ms, value }], ..Series::default() }
 }
 
 fn labels(metric: &str, pod: &str, resource: Option<&str>) -> Vec<(Name, Name)> {

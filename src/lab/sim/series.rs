@@ -94,7 +94,11 @@ pub(super) fn series(program: &Program, config: &SimConfig, samples: &Samples) -
         if !round_trips.is_empty() {
             let labels = named(&mut words, &probe, &service.probe_labels);
             let sample = |r: &(i64, f64)| Sample { time_ms: r.0, value: r.1 };
-            out.push(Series { labels, samples: round_trips.iter().map(sample).collect() });
+            out.push(Series {
+                labels,
+                samples: round_trips.iter().map(sample).collect(),
+                ..Series::default()
+            });
         }
     }
     out.extend(of_hosts(program, config, samples, &mut words));
@@ -122,7 +126,11 @@ fn of_hosts(
                 time_ms: r.time_ms,
                 value: r.counters[counter as usize],
             };
-            out.push(Series { labels, samples: readings.iter().map(sample).collect() });
+            out.push(Series {
+                labels,
+                samples: readings.iter().map(sample).collect(),
+                ..Series::default()
+            });
         }
     }
     out
@@ -138,5 +146,5 @@ fn named(words: &mut Words, metric: &Name, labels: &Labels) -> Labels {
 
 fn of_readings(labels: Labels, readings: &[Reading], value: impl Fn(&Reading) -> f64) -> Series {
     let sample = |r: &Reading| Sample { time_ms: r.time_ms, value: value(r) };
-    Series { labels, samples: readings.iter().map(sample).collect() }
+    Series { labels, samples: readings.iter().map(sample).collect(), ..Series::default() }
 }

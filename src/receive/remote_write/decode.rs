@@ -133,7 +133,7 @@ impl Reader<'_> {
         let labels = labels.into_iter().map(|(n, v)| (self.name(n), self.name(v))).collect();
         let samples =
             samples.into_iter().map(|s| Sample { time_ms: s.timestamp, value: s.value }).collect();
-        self.request.series.push(Series { labels, samples });
+        self.request.series.push(Series { labels, samples, ..Series::default() });
     }
 
     /// Sorted labels, or why they are not valid.
