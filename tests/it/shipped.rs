@@ -28,16 +28,16 @@ fn the_reference_configuration_is_the_defaults_and_names_every_key() {
     let named = |key: &str| {
         reference.lines().map(|l| l.trim_start_matches(['#', ' '])).any(|line| {
             line.split_once('=').is_some_and(|(k, _)| k.trim() == key)
-                || line.starts_with("[[") && line.ends_with(&format!(".{key}]]"))
+                || line.starts_with('[') && line.trim_end_matches(']').ends_with(&format!(".{key}"))
         })
     };
     let all = serde_json::to_value(Config::default()).unwrap();
     let mut missing = Vec::new();
     for (table, keys) in all.as_object().unwrap() {
-        for key in keys.as_object().into_iter().flatten().map(|(key, _)| key) {
-            if !named(key) {
-                missing.push(format!("{table}.{key}"));
-            }
+        for (key, value) in keys.as_object().into_iter().flatten() {
+            let below = value.as_object().into_iter().flatten().map(|(below, _)| below);
+            let all = std::iter::once(key).chain(below);
+            missing.extend(all.filter(|k| !named(k)).map(|k| format!("{table}.{key}: {k}")));
         }
     }
     assert!(missing.is_empty(), "{missing:?}");
