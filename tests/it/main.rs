@@ -12,6 +12,7 @@ mod garbage;
 mod grafana;
 mod helper;
 mod helper_kernel;
+mod histograms;
 mod layering;
 mod lifecycle;
 mod opentelemetry;
