@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::lab::sim::named_app;
+use crate::lab::wire::Buckets;
 
 const ABOUT: &str = "Finds the service and the resource behind a latency violation.";
 
@@ -169,6 +170,31 @@ pub struct StudyArgs {
     pub quick: bool,
 }
 
+/// Buckets of the histograms that stand in for spans.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Histograms {
+    /// Tempo's defaults: from 100 ms
+    Tempo,
+    /// The OpenTelemetry collector's defaults: from 2 ms
+    Collector,
+    /// Those of Istio's proxies: from 0.5 ms
+    Istio,
+    /// Native histograms
+    Native,
+}
+
+impl Histograms {
+    /// The same, as the lab has it.
+    pub fn buckets(self) -> Buckets {
+        match self {
+            Self::Tempo => Buckets::Tempo,
+            Self::Collector => Buckets::Collector,
+            Self::Istio => Buckets::Istio,
+            Self::Native => Buckets::Native,
+        }
+    }
+}
+
 /// `sage lab accuracy`
 #[derive(Debug, Args)]
 pub struct AccuracyArgs {
@@ -178,6 +204,9 @@ pub struct AccuracyArgs {
     /// Leave out metrics of shortage (throttling, stalls, major faults); only usage remains
     #[arg(long)]
     pub usage_only: bool,
+    /// Latency histograms of a service graph, with these buckets, instead of spans
+    #[arg(long, value_name = "BUCKETS")]
+    pub histograms: Option<Histograms>,
     /// Let the compared systems of the paper, and simple rules, answer the same questions
     #[arg(long)]
     pub compare: bool,

@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use super::args::{Study, StudyArgs};
+use super::args::{Histograms, Study, StudyArgs};
 use super::progress::Progress;
 use super::run::{FAILURE, answer, fail};
 use crate::lab::study::{
@@ -20,7 +20,9 @@ pub(super) fn study(study: &Study) -> ExitCode {
     match study {
         Study::Accuracy(args) => {
             let (usage_only, compare) = (args.usage_only, args.compare);
-            let what = Accuracy { options: options(&args.study), usage_only, compare };
+            let histograms = args.histograms.map(Histograms::buckets);
+            let options = options(&args.study);
+            let what = Accuracy { options, usage_only, histograms, compare };
             run(&args.study, args.details, &|at| accuracy(&what, at))
         }
         Study::Instrumentation { cut, study } => {

@@ -26,7 +26,7 @@ pub use frame::{FeatureWindow, Frame, Replica, RpcKind, RpcWindow, ServiceWindow
 pub use model_status::{
     FeatureUse, ModelState, ModelStatus, NodeQuality, SamplingAdvice, TrainingDone, TrainingKind,
 };
-pub use name::{Name, OVERFLOW, RpcKey, USER};
+pub use name::{ANY_OP, Name, OVERFLOW, RpcKey, USER};
 pub use percentile::{LEVELS, Percentiles};
 pub use qos::{QosTarget, mixture_quantile};
 pub use sample::{Histogram, ResetHint, STALE_NAN_BITS, Sample, Series};

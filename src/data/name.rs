@@ -14,6 +14,10 @@ pub const USER: &str = "user";
 /// The name that stands for everything beyond a cardinality limit.
 pub const OVERFLOW: &str = "__overflow__";
 
+/// The operation that stands for all of a service, where a source does not tell them apart. Whatever is
+/// invoked by it is invoked by every operation of that service.
+pub const ANY_OP: &str = "*";
+
 /// One RPC: a caller's operation that invokes a callee's operation.
 ///
 /// Operations of one service are told apart because latency propagates along operations, not

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::data::{BaselineScore, Frame, RpcKey};
+use crate::data::{ANY_OP, BaselineScore, Frame, RpcKey};
 use crate::stats::{median, quantile};
 
 /// A spread smaller than this share of the median counts as that.
@@ -101,11 +101,18 @@ fn own_latencies(frame: &Frame) -> impl Iterator<Item = (&RpcKey, f64)> {
         *waits.entry((&rpc.key.caller, &rpc.key.caller_op)).or_default() +=
             f64::from(rpc.client.0[0]) * count;
         *served.entry((&rpc.key.callee, &rpc.key.op)).or_default() += count;
+        if &*rpc.key.op != ANY_OP {
+            *served.entry((&rpc.key.callee, ANY_OP)).or_default() += count;
+        }
     }
     frame.rpcs.iter().map(move |rpc| {
-        let operation = (&*rpc.key.callee, &*rpc.key.op);
-        let requests = served.get(&operation).copied().unwrap_or(0.0).max(1.0);
-        let waits = waits.get(&operation).copied().unwrap_or(0.0) / requests;
-        (&rpc.key, (f64::from(rpc.server.0[0]) - waits).max(0.0))
+        let wait = |op: &str| {
+            let operation = (&*rpc.key.callee, op);
+            let requests = served.get(&operation).copied().unwrap_or(0.0).max(1.0);
+            waits.get(&operation).copied().unwrap_or(0.0) / requests
+        };
+        // What all operations wait for, and what this one waits for besides.
+        let own = if &*rpc.key.op == ANY_OP { 0.0 } else { wait(&rpc.key.op) };
+        (&rpc.key, (f64::from(rpc.server.0[0]) - wait(ANY_OP) - own).max(0.0))
     })
 }

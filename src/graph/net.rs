@@ -7,7 +7,7 @@ use petgraph::graph::DiGraph;
 
 use super::learn::RpcGraph;
 use super::variable::Variable;
-use crate::data::{Name, RpcKey, RpcKind};
+use crate::data::{ANY_OP, Name, RpcKey, RpcKind};
 
 /// One RPC of the net.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,16 +53,8 @@ impl CausalNet {
         let services: Vec<Name> = names.into_iter().cloned().collect();
         let index: HashMap<&Name, usize> =
             services.iter().enumerate().map(|(i, s)| (s, i)).collect();
-        // RPCs by whose operation invokes them.
-        let mut invoked: BTreeMap<(&Name, &Name), Vec<usize>> = BTreeMap::new();
-        for (i, key) in graph.edges().keys().enumerate() {
-            invoked.entry((&key.caller, &key.caller_op)).or_default().push(i);
-        }
-        let called: Vec<&[usize]> = graph
-            .edges()
-            .keys()
-            .map(|key| invoked.get(&(&key.callee, &key.op)).map_or(&[][..], Vec::as_slice))
-            .collect();
+        let called = called(graph);
+        let called: Vec<&[usize]> = called.iter().map(Vec::as_slice).collect();
         let (order, children, metanodes) = condense(&called);
         let rpcs: Vec<RpcNode> = graph
             .edges()
@@ -273,6 +265,24 @@ impl CausalNet {
         }
         evidence.into_iter().collect()
     }
+}
+
+/// For every RPC those that its callee invokes while it serves it.
+fn called(graph: &RpcGraph) -> Vec<Vec<usize>> {
+    // RPCs by the service that invokes them, and by its operation.
+    let mut invoked: BTreeMap<&Name, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
+    for (i, key) in graph.edges().keys().enumerate().filter(|(_, key)| !key.is_entry()) {
+        invoked.entry(&key.caller).or_default().entry(&key.caller_op).or_default().push(i);
+    }
+    let called_by = |key: &RpcKey| -> Vec<usize> {
+        let Some(by_op) = invoked.get(&key.callee) else { return Vec::new() };
+        let is_meant = |op: &str| [&*key.op, ANY_OP].contains(&op) || &*key.op == ANY_OP;
+        let mut all: Vec<usize> =
+            by_op.iter().filter(|(op, _)| is_meant(op)).flat_map(|(_, is)| is).copied().collect();
+        all.sort_unstable();
+        all
+    };
+    graph.edges().keys().map(called_by).collect()
 }
 
 type Condensed = (Vec<usize>, Vec<Vec<usize>>, Vec<Option<usize>>);

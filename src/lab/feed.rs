@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sim::Observation;
+use super::wire::ServiceGraph;
 use crate::data::Frame;
 use crate::window::{Config, Metrics, Windower};
 
@@ -11,18 +12,30 @@ use crate::window::{Config, Metrics, Windower};
 #[derive(Debug)]
 pub struct Feed {
     windower: Windower,
+    graph: Option<ServiceGraph>,
 }
 
 impl Feed {
     /// Windows of `interval`.
     pub fn new(interval: Duration) -> Self {
         let config = Config { interval, lateness: Duration::from_secs(1), ..Config::default() };
-        Self { windower: Windower::new(&config, Metrics::default()) }
+        Self { windower: Windower::new(&config, Metrics::default()), graph: None }
+    }
+
+    /// Windows that are shown the latency histograms of `graph` instead of spans.
+    #[must_use]
+    pub fn without_spans(self, graph: ServiceGraph) -> Self {
+        Self { graph: Some(graph), ..self }
     }
 
     /// Feeds one simulated interval; returns the frames that closed.
     pub fn push(&mut self, observation: Observation) -> Vec<Arc<Frame>> {
-        self.windower.push_spans(observation.spans, Duration::ZERO);
+        if let Some(graph) = &mut self.graph {
+            let latencies = graph.push(&observation.spans, observation.interval.end);
+            self.windower.push_series(&latencies, Duration::ZERO);
+        } else {
+            self.windower.push_spans(observation.spans, Duration::ZERO);
+        }
         self.windower.push_series(&observation.series, Duration::ZERO);
         self.windower.close(Duration::ZERO).into_iter().map(Arc::new).collect()
     }

@@ -154,7 +154,7 @@ pub fn record(trial: &Trial, progress: &dyn Fn(f64)) -> Result<Record, String> {
         trial,
         simulator,
         schedule: Schedule::new(&trial.spec, trial.weather, trial.seed ^ 0x5eed),
-        feed: Feed::new(trial.interval),
+        feed: trial.feed(),
         frames: Vec::new(),
         steps: 0,
         progress,

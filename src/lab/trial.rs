@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::feed::Feed;
 use super::schedule::Weather;
 use super::sim::{AppSpec, SimConfig};
+use super::wire::{Buckets, ServiceGraph};
 
 /// One application under random disturbances, first to learn from, then to be diagnosed.
 #[derive(Clone, Debug)]
@@ -12,6 +14,8 @@ pub struct Trial {
     pub spec: AppSpec,
     /// How it is observed.
     pub observe: SimConfig,
+    /// Latency histograms of a service graph, with these buckets, are all there is instead of spans.
+    pub histograms: Option<Buckets>,
     /// Length of an interval.
     pub interval: Duration,
     /// Intervals trained on.
@@ -53,6 +57,7 @@ impl Trial {
         Self {
             spec,
             observe: SimConfig { trace_ratio: Self::TRACED, ..SimConfig::default() },
+            histograms: None,
             interval: Self::INTERVAL,
             train,
             test,
@@ -61,6 +66,17 @@ impl Trial {
             drift: Drift::default(),
             labelled: false,
             counterfactual: false,
+        }
+    }
+
+    /// Windows that see what this trial lets them see.
+    pub(super) fn feed(&self) -> Feed {
+        let feed = Feed::new(self.interval);
+        match self.histograms {
+            Some(buckets) => {
+                feed.without_spans(ServiceGraph::new(buckets, self.observe.scrape_every))
+            }
+            None => feed,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::features::builtin_features;
+use super::histograms;
 use crate::data::FeatureSpec;
 
 /// How telemetry becomes frames.
@@ -38,6 +39,8 @@ pub struct Config {
     pub replica_labels: Vec<String>,
     /// Labels that name the host, best first; the host part of `instance` comes last.
     pub node_labels: Vec<String>,
+    /// Latency histograms that stand in for spans.
+    pub histograms: histograms::Config,
     /// The feature table; replaces the built-in one.
     pub features: Vec<FeatureSpec>,
 }
@@ -70,6 +73,7 @@ impl Default for Config {
             ]),
             replica_labels: strings(&["pod", "container+instance", "name", "id", "instance"]),
             node_labels: strings(&["node", "kubernetes_node"]),
+            histograms: histograms::Config::default(),
             features: builtin_features(),
         }
     }
@@ -105,6 +109,7 @@ impl Config {
                 faults.push(format!("window.{name} = {value}: must be at least {min}"));
             }
         }
+        self.histograms.faults(faults);
         for (i, feature) in self.features.iter().enumerate() {
             if feature.name.is_empty() || feature.metric.is_empty() {
                 faults.push(format!("window.features[{i}]: name and metric must not be empty"));
@@ -115,7 +120,7 @@ impl Config {
         }
     }
 
-    /// Names of every metric the feature table reads.
+    /// Names of every metric the feature table reads, and of the latency histograms that are read.
     pub fn wanted_metrics(&self) -> std::collections::HashSet<String> {
         self.features
             .iter()
@@ -123,6 +128,7 @@ impl Config {
                 let divisor = f.per.as_ref().map(|d| d.metric.clone());
                 std::iter::once(f.metric.clone()).chain(divisor)
             })
+            .chain(histograms::known(&self.histograms).map(|(name, _)| name))
             .collect()
     }
 }

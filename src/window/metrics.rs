@@ -5,6 +5,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+use super::histograms::{Assembled, CONVENTIONS};
 use crate::observe::Registry;
 
 /// `reason` something was dropped.
@@ -17,7 +18,7 @@ pub struct ReasonLabels {
 /// `item` and `reason` of a drop.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct DropLabels {
-    /// `span` or `sample`.
+    /// `span`, `sample` or `histogram`.
     pub item: &'static str,
     /// Why.
     pub reason: &'static str,
@@ -30,6 +31,13 @@ pub struct HalfLabels {
     pub half: &'static str,
 }
 
+/// `convention` of a latency histogram.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ConventionLabels {
+    /// Its key in the configuration.
+    pub convention: &'static str,
+}
+
 /// What the windows did.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -37,10 +45,14 @@ pub struct Metrics {
     pub rpcs: Counter,
     /// Halves whose other half never came.
     pub unmatched: Family<HalfLabels, Counter>,
-    /// Spans and samples dropped, by reason.
+    /// Spans, samples and native histograms dropped, by reason.
     pub dropped: Family<DropLabels, Counter>,
     /// Series not followed, by reason.
     pub series_dropped: Family<ReasonLabels, Counter>,
+    /// RPCs of closed intervals that latency histograms showed, by convention.
+    pub histogram_rpcs: Family<ConventionLabels, Counter>,
+    /// Those of them whose percentiles are rough, by reason.
+    pub histogram_rpcs_imprecise: Family<ReasonLabels, Counter>,
     /// RPCs counted in the overflow bucket.
     pub rpcs_overflowed: Counter,
     /// Frames closed.
@@ -49,6 +61,8 @@ pub struct Metrics {
     pub spans_waiting: Gauge,
     /// Series followed.
     pub series: Gauge,
+    /// Latency histograms followed.
+    pub histograms: Gauge,
     /// Open intervals.
     pub open_intervals: Gauge,
     /// Event-time watermark, seconds since the epoch.
@@ -74,16 +88,39 @@ impl Metrics {
             ("sample", "intervals_full"),
             ("sample", "duplicate"),
             ("sample", "not_finite"),
+            ("sample", "buckets_full"),
+            ("sample", "unbound"),
+            ("histogram", "late"),
+            ("histogram", "intervals_full"),
+            ("histogram", "duplicate"),
+            ("histogram", "not_finite"),
+            ("histogram", "buckets_full"),
+            ("histogram", "gauge"),
         ] {
             drop(m.dropped.get_or_create(&DropLabels { item, reason }));
         }
-        for reason in ["limit", "unbound"] {
+        for convention in CONVENTIONS {
+            drop(m.histogram_rpcs.get_or_create(&ConventionLabels { convention }));
+        }
+        for reason in ["one_bucket", "beyond_bounds"] {
+            drop(m.histogram_rpcs_imprecise.get_or_create(&ReasonLabels { reason }));
+        }
+        for reason in ["limit", "unbound", "histograms_full"] {
             drop(m.series_dropped.get_or_create(&ReasonLabels { reason }));
         }
-        let r = registry.sub_registry_with_prefix("sage_window");
+        m.expose(registry.sub_registry_with_prefix("sage_window"));
+        m
+    }
+
+    fn expose(&self, r: &mut Registry) {
+        let m = self;
         r.register("rpcs", "RPCs placed in an interval", m.rpcs.clone());
         r.register("unmatched", "RPC halves whose other half never came", m.unmatched.clone());
-        r.register("dropped", "Spans and samples dropped by the windows", m.dropped.clone());
+        r.register(
+            "dropped",
+            "Spans, samples and native histograms dropped by the windows",
+            m.dropped.clone(),
+        );
         r.register("series_dropped", "Pushes of series not followed", m.series_dropped.clone());
         r.register("rpcs_overflowed", "RPCs in the overflow bucket", m.rpcs_overflowed.clone());
         r.register("frames", "Frames closed", m.frames.clone());
@@ -100,7 +137,29 @@ impl Metrics {
             "Share of RPC halves placed in the newest frame",
             m.completeness_ratio.clone(),
         );
-        m
+        r.register("histograms", "Latency histograms followed", m.histograms.clone());
+        r.register(
+            "histogram_rpcs",
+            "RPCs of closed intervals shown by latency histograms",
+            m.histogram_rpcs.clone(),
+        );
+        r.register(
+            "histogram_rpcs_imprecise",
+            "RPCs shown by latency histograms with buckets too coarse for percentiles",
+            m.histogram_rpcs_imprecise.clone(),
+        );
+    }
+
+    /// Counts what histograms gave.
+    pub(super) fn count_assembled(&self, assembled: &Assembled) {
+        for convention in &assembled.by_convention {
+            self.histogram_rpcs.get_or_create(&ConventionLabels { convention }).inc();
+        }
+        for (reason, count) in
+            [("one_bucket", assembled.in_one_bucket), ("beyond_bounds", assembled.beyond_bounds)]
+        {
+            self.histogram_rpcs_imprecise.get_or_create(&ReasonLabels { reason }).inc_by(count);
+        }
     }
 
     pub(super) fn drop_items(&self, item: &'static str, reason: &'static str, count: u64) {

@@ -1,12 +1,13 @@
 //! Time in, one [`Frame`] per interval out.
 //!
-//! In: spans in any order and samples of any scrape interval. Out: latency percentiles per RPC and
+//! In: spans in any order and samples of any scrape interval, latency histograms among them. Out: latency percentiles per RPC and
 //! feature percentiles per service. Absent on purpose: the wall clock, except for time-outs.
 //!
 //! [`Frame`]: crate::data::Frame
 
 mod config;
 mod features;
+mod histograms;
 mod history;
 mod intervals;
 mod metrics;
@@ -26,6 +27,7 @@ mod windower;
 
 pub use config::Config;
 pub use features::builtin_features;
+pub use histograms::Config as HistogramConfig;
 pub use history::History;
 pub use metrics::Metrics;
 pub use sketch::Sketch;

@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::config::Config;
+use super::histograms::{self, Histograms, Offered};
 use super::intervals::Intervals;
 use super::metrics::{HalfLabels, Metrics, ReasonLabels};
 use super::pair::{Memory, Pairing, pair};
 use super::resources::Resources;
 use super::rpcs::Rpcs;
+use super::series::SeriesState;
 use super::skew::Skews;
 use super::traces::{Added, Traces};
 use super::watermark::Watermark;
-use crate::data::{EventTime, Frame, Half, Interval, Name, Series, Span};
+use crate::data::{EventTime, Frame, Half, Interval, Name, RpcWindow, Series, Span};
 
 /// How far the windows have come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,12 @@ pub struct Progress {
     pub closed: u64,
 }
 
+/// What a series is followed as.
+enum Followed<'a> {
+    Resource(&'a mut SeriesState),
+    Latency(histograms::Followed<'a>),
+}
+
 /// The state of all open intervals.
 #[derive(Debug)]
 pub struct Windower {
@@ -37,6 +45,7 @@ pub struct Windower {
     memory: Memory,
     skews: Skews,
     resources: Resources,
+    histograms: Histograms,
     closed: u64,
     metrics: Metrics,
     /// Votes for the time in samples: all of it is the scraper's, whoever they describe.
@@ -47,7 +56,9 @@ impl Windower {
     /// Starts with nothing open.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        let (interval_ms, stale_ms) = (ms(config.interval), ms(config.stale_after));
         Self {
+            histograms: Histograms::new(&config.histograms, interval_ms, stale_ms),
             intervals: Intervals::new(ms(config.interval), config.open_intervals_max),
             watermark: Watermark::new(ms(config.lateness)),
             traces: Traces::new(config.spans_waiting_max),
@@ -103,8 +114,13 @@ impl Windower {
     /// Takes series; `now` as in [`Windower::push_spans`].
     pub fn push_series(&mut self, series: &[Series], now: Duration) {
         for one in series {
-            let state = match self.resources.follow(one) {
-                Ok(state) => state,
+            let followed = match self.histograms.offer(one) {
+                Offered::Foreign => self.resources.follow(one).map(Followed::Resource),
+                Offered::Refused(reason) => Err(reason),
+                Offered::Taken(latency) => Ok(Followed::Latency(latency)),
+            };
+            let mut followed = match followed {
+                Ok(followed) => followed,
                 Err(reason) => {
                     self.metrics.series_dropped.get_or_create(&ReasonLabels { reason }).inc();
                     continue;
@@ -114,14 +130,29 @@ impl Windower {
                 self.watermark.observe(&self.scraper, sample.time_ms, now);
                 let taken = self.intervals.admit(EventTime(sample.time_ms)).and_then(|start| {
                     self.intervals.open(start);
-                    state.push(*sample)
+                    match &mut followed {
+                        Followed::Resource(state) => state.push(*sample),
+                        Followed::Latency(latency) => latency.push(*sample),
+                    }
                 });
                 if let Err(reason) = taken {
                     self.metrics.drop_items("sample", reason, 1);
                 }
             }
+            let Followed::Latency(mut latency) = followed else { continue };
+            for histogram in &one.histograms {
+                self.watermark.observe(&self.scraper, histogram.time_ms, now);
+                let taken = self.intervals.admit(EventTime(histogram.time_ms)).and_then(|start| {
+                    self.intervals.open(start);
+                    latency.push_native(histogram)
+                });
+                if let Err(reason) = taken {
+                    self.metrics.drop_items("histogram", reason, 1);
+                }
+            }
         }
         self.metrics.series.set(self.resources.len() as i64);
+        self.metrics.histograms.set(self.histograms.len() as i64);
     }
 
     /// Closes every interval the watermark has passed, oldest first.
@@ -129,14 +160,14 @@ impl Windower {
         let Some(watermark) = self.watermark.advance(now) else { return Vec::new() };
         let mut frames = Vec::new();
         while let Some((start, traces)) = self.intervals.close_before(watermark) {
-            frames.push(self.close_interval(start, &traces));
+            frames.push(self.close_interval(start, &traces, watermark));
         }
         self.metrics.open_intervals.set(self.intervals.len() as i64);
         self.metrics.watermark_seconds.set(watermark / 1000);
         frames
     }
 
-    fn close_interval(&mut self, start: i64, traces: &HashSet<u128>) -> Frame {
+    fn close_interval(&mut self, start: i64, traces: &HashSet<u128>, watermark: i64) -> Frame {
         let end = start + self.intervals.length_ms();
         // In a fixed order, so that the same telemetry always gives the same frame.
         let mut ids: Vec<u128> = traces.iter().copied().collect();
@@ -159,16 +190,34 @@ impl Windower {
             rpcs.add(call, &self.skews, self.config.rpcs_max, self.config.operations_max);
         }
         self.metrics.rpcs_overflowed.inc_by(rpcs.overflowed);
+        let rpcs = self.complete(rpcs.close(), start, watermark);
         let lateness = i64::try_from(self.config.lateness.as_millis()).unwrap_or(i64::MAX);
         self.traces.forget(end.saturating_sub(lateness));
         self.closed += 1;
         self.metrics.frames.inc();
         Frame {
             interval: Interval { start: EventTime(start), end: EventTime(end) },
-            rpcs: rpcs.close(),
+            rpcs,
             services: self.resources.close(start),
             completeness,
         }
+    }
+
+    /// Adds the RPCs that histograms show and spans do not.
+    fn complete(&mut self, mut rpcs: Vec<RpcWindow>, start: i64, watermark: i64) -> Vec<RpcWindow> {
+        let ops_max = self.config.operations_max;
+        let mut assembled = self.histograms.close(start, watermark, &rpcs, ops_max);
+        self.metrics.count_assembled(&assembled);
+        let room = self.config.rpcs_max.saturating_sub(rpcs.len());
+        if assembled.rpcs.len() > room {
+            // Distributions without samples cannot share the overflow RPC: the quietest are left out.
+            assembled.rpcs.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.key.cmp(&b.key)));
+            let lost: u64 = assembled.rpcs.drain(room..).map(|rpc| rpc.count).sum();
+            self.metrics.rpcs_overflowed.inc_by(lost);
+        }
+        rpcs.append(&mut assembled.rpcs);
+        rpcs.sort_by(|a, b| a.key.cmp(&b.key));
+        rpcs
     }
 
     /// Counts what was paired; returns the share of halves that could be placed.

@@ -14,6 +14,7 @@ mod grafana;
 mod grpc_services;
 mod helper;
 mod helper_kernel;
+mod histograms;
 mod layering;
 mod lifecycle;
 mod opentelemetry;

@@ -35,10 +35,10 @@ fn the_reference_configuration_is_the_defaults_and_names_every_key() {
     let all = serde_json::to_value(Config::default()).unwrap();
     let mut missing = Vec::new();
     for (table, keys) in all.as_object().unwrap() {
-        for key in keys.as_object().into_iter().flatten().map(|(key, _)| key) {
-            if !named(table, key) {
-                missing.push(format!("{table}.{key}"));
-            }
+        for (key, value) in keys.as_object().into_iter().flatten() {
+            let below = value.as_object().into_iter().flatten().map(|(below, _)| below);
+            let all = std::iter::once(key).chain(below);
+            missing.extend(all.filter(|k| !named(table, k)).map(|k| format!("{table}.{key}: {k}")));
         }
     }
     assert!(missing.is_empty(), "{missing:?}");

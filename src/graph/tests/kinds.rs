@@ -99,3 +99,25 @@ fn entries_are_the_rpcs_of_users_and_without_users_all_of_them() {
     assert_eq!(of("a"), ["x"]);
     assert_eq!(of("b"), ["z", "w"]);
 }
+
+/// A source that does not tell operations apart: what it says holds for all of them.
+#[test]
+fn what_a_service_calls_by_any_operation_is_called_by_each() {
+    let edges = [
+        ("user>front.page", ServerOnly),
+        ("user>front.help", ServerOnly),
+        ("front.*>cart.*", Paired),
+        ("front.page>ads.pick", Paired),
+        ("cart.get>store.read", Paired),
+        ("cart.*>cache.*", Paired),
+    ];
+    let net = net_of(&edges);
+    let children = |rpc: &str| -> Vec<String> {
+        let node = &net.rpcs[at(&net, rpc)];
+        node.children.iter().map(|k| net.rpcs[*k].key.callee.to_string()).collect()
+    };
+    assert_eq!(children("user>front.page"), ["cart", "ads"]);
+    assert_eq!(children("user>front.help"), ["cart"]);
+    // Whatever operation it serves may be what it is asked for.
+    assert_eq!(children("front.*>cart.*"), ["cache", "store"]);
+}

@@ -13,6 +13,7 @@ use super::table::{Entry, Table};
 use super::told::told;
 use crate::lab::plot::{Axis, Bars, Figure, Marks, Panel};
 use crate::lab::sim::{AppSpec, SimConfig};
+use crate::lab::wire::Buckets;
 use crate::lab::{Trial, contest, record};
 
 /// The applications of the paper's section 5.1.
@@ -26,6 +27,8 @@ pub struct Accuracy {
     pub options: Options,
     /// Without metrics of shortage.
     pub usage_only: bool,
+    /// Service graphs with these buckets instead of spans.
+    pub histograms: Option<Buckets>,
     /// Whether the compared systems take part.
     pub compare: bool,
 }
@@ -55,7 +58,12 @@ pub fn accuracy(what: &Accuracy, at: &Surroundings<'_>) -> Result<Report, Failur
     let params = |app: &str| {
         let (usage_only, compare) = (what.usage_only, what.compare);
         let seed = what.options.seed;
-        json!({ "app": app, "seed": seed, "size": size, "usage_only": usage_only, "compare": compare })
+        let mut params = json!({ "app": app, "seed": seed, "size": size, "usage_only": usage_only,
+                                 "compare": compare });
+        if let Some(buckets) = what.histograms {
+            params["histograms"] = json!(buckets);
+        }
+        params
     };
     for spec in &apps {
         let part: Part = parts.next(&spec.name, &params(&spec.name), |progress| {
@@ -93,6 +101,7 @@ fn one(
     let seed = what.options.seed;
     let mut trial = Trial::new(spec.clone(), size.train, size.test, seed);
     trial.observe = SimConfig { usage_metrics_only: what.usage_only, ..trial.observe };
+    trial.histograms = what.histograms;
     trial.labelled = what.compare;
     let record = record(&trial, &between(progress, 0.0, 0.4))?;
     let Sage { line, outcome, .. } = sage(&record, size, seed, at, &between(progress, 0.4, 0.8))?;

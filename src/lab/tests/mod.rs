@@ -2,4 +2,5 @@ mod blame;
 mod record;
 mod schedule;
 mod score;
+mod service_graph;
 mod support;

@@ -3,7 +3,9 @@
 mod api;
 mod otlp;
 mod remote_write;
+mod service_graph;
 
 pub use api::{Api, ApiError, Gate, alert_json};
 pub use otlp::{SpanSender, encode_export};
 pub use remote_write::encode_write;
+pub use service_graph::{Buckets, ServiceGraph};

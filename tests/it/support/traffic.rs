@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sage::data::{EventTime, Half, Name, Span};
 use sage::lab::sim::{AppSpec, Fault, SimConfig, Simulator, chain};
-use sage::lab::wire::{Api, SpanSender};
+use sage::lab::wire::{Api, Buckets, ServiceGraph, SpanSender};
 use sage::lab::{Schedule, Weather};
 
 pub(crate) const INTERVAL: Duration = Duration::from_secs(30);
@@ -18,6 +18,7 @@ pub(crate) struct Traffic {
     schedule: Schedule,
     api: Api,
     spans: SpanSender,
+    graph: Option<ServiceGraph>,
 }
 
 impl Traffic {
@@ -26,7 +27,13 @@ impl Traffic {
         let simulator = Simulator::new(&spec, SimConfig::default(), seed, START.0).unwrap();
         let schedule = Schedule::new(&spec, Weather::default(), seed);
         let spans = SpanSender::connect(otlp_grpc).await.unwrap();
-        Self { spec, simulator, schedule, api: Api::new(http), spans }
+        Self { spec, simulator, schedule, api: Api::new(http), spans, graph: None }
+    }
+
+    /// The same, but spans stay with a generator of service graphs, whose histograms are sent.
+    pub(crate) fn without_spans(mut self, buckets: Buckets) -> Self {
+        self.graph = Some(ServiceGraph::new(buckets, SimConfig::default().scrape_every));
+        self
     }
 
     /// Goes on with another sidecar, or the same one after a restart.
@@ -54,7 +61,12 @@ impl Traffic {
     /// One interval with these faults.
     pub(crate) async fn interval(&mut self, load: f64, faults: &[Fault]) {
         let observation = self.simulator.run(INTERVAL, load, faults);
-        assert_eq!(self.spans.send(&observation.spans).await.unwrap(), 0, "spans rejected");
+        if let Some(graph) = &mut self.graph {
+            let latencies = graph.push(&observation.spans, observation.interval.end);
+            self.api.write(&latencies).await.unwrap();
+        } else {
+            assert_eq!(self.spans.send(&observation.spans).await.unwrap(), 0, "spans rejected");
+        }
         self.api.write(&observation.series).await.unwrap();
     }
 }

@@ -1,0 +1,5 @@
+//! Histograms in, RPCs out.
+
+mod edges;
+mod growth;
+mod scene;
