@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::QosTarget;
 use crate::observe::LogConfig;
-use crate::{diagnose, graph, model, receive, report, window};
+use crate::{act, diagnose, graph, model, receive, report, window};
 
 /// `[listen]`: where the sidecar listens. Loopback unless told otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ pub struct Config {
     pub train: model::Config,
     /// `[diagnose]`
     pub diagnose: diagnose::Config,
+    /// `[act]`
+    pub act: act::Config,
     /// `[grafana]`
     pub grafana: report::Config,
     /// `[[qos]]`
@@ -76,6 +78,7 @@ impl Config {
         self.graph.faults(faults);
         self.train.faults(faults);
         self.diagnose.faults(faults);
+        self.act.faults(faults);
         self.grafana.faults(faults);
         for (i, target) in self.qos.iter().enumerate() {
             let mut fault = |what: String| faults.push(format!("qos[{i}].{what}"));
