@@ -46,7 +46,9 @@ fn the_reference_configuration_is_the_defaults_and_names_every_key() {
 /// Metrics that the sidecar shows, by name.
 async fn exposed() -> BTreeSet<String> {
     let home = tempfile::tempdir().unwrap();
-    let sage = Sidecar::start(home.path(), |_| {}).await;
+    // Some series are there only for what is configured.
+    let helper = sage::act::Helper { node: "n1".into(), socket: home.path().join("nobody") };
+    let sage = Sidecar::start(home.path(), |c| c.act.helpers = vec![helper]).await;
     let metrics = send(sage.running.http, "GET", "/metrics", &[], b"").await.text();
     sage.running.stop().await;
     let typed = metrics.lines().filter_map(|l| l.strip_prefix("# TYPE "));
