@@ -14,6 +14,8 @@
 
 // The pipeline.
 #[cfg(feature = "sidecar")]
+pub mod act;
+#[cfg(feature = "sidecar")]
 pub mod diagnose;
 #[cfg(feature = "sidecar")]
 pub mod graph;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use crate::data::{Alert, Diagnosis, Frame, SavedModel};
+use crate::data::{Alert, Diagnosis, FixRecord, Frame, SavedModel};
 use crate::diagnose;
 use crate::model::Kept;
 use crate::report::{Pushed, Remember};
@@ -42,6 +42,16 @@ pub(super) fn remember(disk: Handle) -> Remember {
             }
         })
     })
+}
+
+/// The journal of fixes.
+pub(super) fn keep_fixes(
+    disk: Handle,
+) -> impl Fn(FixRecord) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync {
+    move |fix| {
+        let disk = disk.clone();
+        Box::pin(async move { disk.fix(fix).await })
+    }
 }
 
 /// What the last run pushed to Grafana, by diagnosis.

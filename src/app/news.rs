@@ -22,17 +22,20 @@ pub(super) async fn fan_out(
     }
 }
 
-/// Puts news on the board before anybody may ask for them, and passes on those that are any.
+/// Puts news on the board before anybody may ask for them, and passes on those that are any, to every one
+/// of `news`.
 pub(super) fn tell(
     board: Board,
-    news: mpsc::Sender<Diagnosis>,
+    news: Vec<mpsc::Sender<Diagnosis>>,
 ) -> impl Fn(DiagnosisUpdate) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync {
     move |update| {
         let (changed, news) = (board.apply(update), news.clone());
         Box::pin(async move {
             if let Some(diagnosis) = changed {
-                // Only a stopping program has nobody to tell.
-                drop(news.send(diagnosis).await);
+                for listener in &news {
+                    // Only a stopping program has nobody to tell.
+                    drop(listener.send(diagnosis.clone()).await);
+                }
             }
         })
     }

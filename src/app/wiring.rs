@@ -7,12 +7,12 @@ use axum::Router;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::disk::{DiskJournal, load_model, pair_up, pushed, remember, write_frames};
+use super::disk::{DiskJournal, keep_fixes, load_model, pair_up, pushed, remember, write_frames};
 use super::error::Error;
 use super::news::{fan_out, post_news, tell};
 use super::views::{facts, follow_graph, learn_graph, progress_view, wall_ms};
 use crate::config::Config;
-use crate::data::{Diagnosis, Frame, QosTarget, Telemetry};
+use crate::data::{Diagnosis, FixRecord, Frame, QosTarget, Telemetry};
 use crate::delivery::AlertDelivery;
 use crate::graph::RpcGraph;
 use crate::model::Status;
@@ -21,7 +21,7 @@ use crate::queue::weighted;
 use crate::report::{Board, Views};
 use crate::store::{Handle, Restored};
 use crate::window::{History, Outputs, Progress, Windower};
-use crate::{diagnose, http, model, receive, report, store, window};
+use crate::{act, diagnose, http, model, receive, report, store, window};
 
 /// Deliveries of the webhook that may wait for the journal. A full queue answers 503.
 const DELIVERIES: usize = 256;
@@ -36,6 +36,9 @@ const QUESTIONS: usize = 4;
 pub(super) type Part = (&'static str, JoinHandle<()>);
 /// Answered with what a reload came to.
 pub(super) type ReloadRequest = oneshot::Sender<Result<String, String>>;
+
+/// All fixes, in order of arrival.
+type Fixes = Arc<Vec<FixRecord>>;
 
 /// A built pipeline: routers to serve and tasks that run.
 pub(super) struct Pipeline {
@@ -62,11 +65,12 @@ struct Metrics {
     diagnose: diagnose::Metrics,
     report: report::Metrics,
     store: store::Metrics,
+    act: act::Metrics,
     registry: Registry,
 }
 
 impl Metrics {
-    fn new() -> Self {
+    fn new(config: &Config) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(ProcessCollector));
         Self {
@@ -77,6 +81,7 @@ impl Metrics {
             diagnose: diagnose::Metrics::register(&mut registry),
             report: report::Metrics::register(&mut registry),
             store: store::Metrics::register(&mut registry),
+            act: act::Metrics::register(&mut registry, &config.act),
             registry,
         }
     }
@@ -98,6 +103,7 @@ struct Latest {
     model: (watch::Sender<Status>, watch::Receiver<Status>),
     graph: (watch::Sender<Arc<RpcGraph>>, watch::Receiver<Arc<RpcGraph>>),
     targets: (watch::Sender<Vec<QosTarget>>, watch::Receiver<Vec<QosTarget>>),
+    fixes: (watch::Sender<Fixes>, watch::Receiver<Fixes>),
 }
 
 /// Builds and starts everything but the listeners.
@@ -106,19 +112,25 @@ struct Latest {
     reason = "one line a channel and one a task: the program as a list"
 )]
 pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
-    let mut metrics = Metrics::new();
+    let mut metrics = Metrics::new(config);
     let token = config.grafana.read_token().map_err(|source| Error::Token {
         path: config.grafana.token_file.clone().unwrap_or_default(),
         source,
     })?;
     let (frames_kept, diagnoses_kept) = (config.window.history, config.diagnose.keep);
-    let (disk, restored, store) =
-        store::open(&config.data.dir, frames_kept, diagnoses_kept, metrics.store.clone())?;
-    let Restored { frames, alerts, diagnoses, annotations, model } = restored;
+    let kept =
+        store::Kept { frames: frames_kept, diagnoses: diagnoses_kept, fixes: config.act.keep };
+    let (disk, restored, store) = store::open(&config.data.dir, kept, metrics.store.clone())?;
+    let Restored { frames, alerts, diagnoses, annotations, model, fixes } = restored;
     let horizon = frames.last().map(|f| f.interval.end);
     let history = History::new(frames_kept);
     frames.into_iter().for_each(|frame| history.push(Arc::new(frame)));
     let alerts = pair_up(alerts, &diagnoses);
+    let fixed = act::Restored {
+        fixes: fixes.clone(),
+        diagnoses: diagnoses.clone(),
+        newest: history.newest(),
+    };
     let shared = Shared {
         board: Board::new(diagnoses_kept, diagnoses),
         horizon_ms: Arc::new(AtomicI64::new(horizon.map_or(i64::MIN, |h| h.0))),
@@ -131,6 +143,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         model: watch::channel(Status::default()),
         graph: watch::channel(learn_graph(&shared.history, &config.graph)),
         targets: watch::channel(config.qos.clone()),
+        fixes: watch::channel(Arc::new(fixes)),
     };
 
     let in_newest = shared.history.clone();
@@ -150,12 +163,15 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
     let (to_model, model_frames) = mpsc::channel(FRAMES);
     let (to_diagnose, diagnose_frames) = mpsc::channel(FRAMES);
     let (to_graph, graph_frames) = mpsc::channel(FRAMES);
+    let (to_act, act_frames) = mpsc::channel(FRAMES);
     // News about diagnoses.
     let (changed_tx, changed_rx) = mpsc::channel::<Diagnosis>(NEWS);
+    let (diagnosed_tx, diagnosed_rx) = mpsc::channel::<Diagnosis>(NEWS);
     let (to_grafana, grafana_rx) = mpsc::channel::<String>(NEWS);
     // Questions from the API.
     let (train_tx, train_rx) = mpsc::channel(QUESTIONS);
     let (reload_tx, reloads) = mpsc::channel(QUESTIONS);
+    let (wish_tx, wishes) = mpsc::channel(QUESTIONS);
 
     let mut windower = Windower::new(&config.window, metrics.window);
     if let Some(horizon) = horizon {
@@ -173,7 +189,16 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         frames: diagnose_frames,
         facts: facts(&shared.history, &latest.progress.1, &latest.model.1),
         journal: Box::new(DiskJournal(shared.disk.clone())),
-        tell: Box::new(tell(shared.board.clone(), changed_tx)),
+        tell: Box::new(tell(shared.board.clone(), vec![changed_tx.clone(), diagnosed_tx])),
+    };
+    let acting = act::Surroundings {
+        diagnoses: diagnosed_rx,
+        frames: act_frames,
+        wishes,
+        keep: Box::new(keep_fixes(shared.disk.clone())),
+        tell: Box::new(tell(shared.board.clone(), vec![changed_tx])),
+        shown: latest.fixes.0,
+        wall_ms,
     };
     let graph =
         follow_graph(graph_frames, shared.history.clone(), config.graph.clone(), latest.graph.0);
@@ -201,7 +226,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         metrics.report.clone(),
     );
     let news = post_news(changed_rx, shared.disk.clone(), to_grafana, metrics.report);
-    let fan_out = fan_out(frame_rx, vec![to_disk, to_model, to_diagnose, to_graph]);
+    let fan_out = fan_out(frame_rx, vec![to_disk, to_model, to_diagnose, to_graph, to_act]);
     let tasks = vec![
         ("windows", tokio::spawn(window::run(windower, telemetry_rx, outputs))),
         ("fan-out", tokio::spawn(fan_out)),
@@ -209,6 +234,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         ("graph", tokio::spawn(graph)),
         ("model", tokio::spawn(model)),
         ("diagnoses", tokio::spawn(diagnoses)),
+        ("fixes", tokio::spawn(act::run(config.act.clone(), acting, metrics.act, fixed))),
         ("news", tokio::spawn(news)),
         ("grafana", tokio::spawn(grafana)),
         ("database", tokio::task::spawn_blocking(|| end_of(store))),
@@ -237,6 +263,8 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         model: Arc::new(move || model_rx.borrow().view()),
         progress: Arc::new(move || progress_view(&progress_rx.borrow(), in_history.len())),
         targets: latest.targets.1,
+        fixes: latest.fixes.1,
+        wishes: wish_tx,
         train: train_tx,
         reload: reload_tx.clone(),
         exposition: Exposition::new(metrics.registry),

@@ -31,6 +31,7 @@ pub fn parse(text: &str) -> Result<Config, Faults> {
         graph: reader.section("graph"),
         train: reader.section("train"),
         diagnose: reader.section("diagnose"),
+        act: reader.section("act"),
         grafana: reader.section("grafana"),
         qos: reader.list("qos"),
     };
@@ -39,8 +40,10 @@ pub fn parse(text: &str) -> Result<Config, Faults> {
     if faults.is_empty() { Ok(config) } else { Err(fail(faults)) }
 }
 
-const KNOWN: [&str; 10] =
-    ["listen", "data", "log", "receive", "window", "graph", "train", "diagnose", "grafana", "qos"];
+const KNOWN: [&str; 11] = [
+    "listen", "data", "log", "receive", "window", "graph", "train", "diagnose", "act", "grafana",
+    "qos",
+];
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::QosTarget;
 use crate::observe::LogConfig;
-use crate::{diagnose, graph, http, model, receive, report, window};
+use crate::{act, diagnose, graph, http, model, receive, report, window};
 
 /// `[listen]`: where the sidecar listens. Loopback unless told otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,6 +101,8 @@ pub struct Config {
     pub train: model::Config,
     /// `[diagnose]`
     pub diagnose: diagnose::Config,
+    /// `[act]`
+    pub act: act::Config,
     /// `[grafana]`
     pub grafana: report::Config,
     /// `[[qos]]`
@@ -117,6 +119,7 @@ impl Config {
         self.graph.faults(faults);
         self.train.faults(faults);
         self.diagnose.faults(faults);
+        self.act.faults(faults);
         self.grafana.faults(faults);
         for (i, target) in self.qos.iter().enumerate() {
             let mut fault = |what: String| faults.push(format!("qos[{i}].{what}"));

@@ -137,6 +137,13 @@ pub enum DiagnosisUpdate {
         /// The alert as it ended.
         alert: Box<Alert>,
     },
+    /// Something is done about it, or could be.
+    Acted {
+        /// Identity of the diagnosis.
+        id: String,
+        /// What, in words.
+        text: String,
+    },
 }
 
 /// The answer to one alert.

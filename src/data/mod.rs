@@ -4,6 +4,7 @@ mod alert;
 mod diagnosis;
 mod feature;
 mod fix;
+mod fix_record;
 mod frame;
 mod model_status;
 mod name;
@@ -22,6 +23,10 @@ pub use diagnosis::{
 };
 pub use feature::{Divisor, FeatureSpec, MetricKind, Resource, Role, Scale, Scope, Signal};
 pub use fix::{Fix, FixId, Knob, Target, Value};
+pub use fix_record::{
+    ActMode, ActionKind, Afterwards, Change, FixProblem, FixRecord, FixState, FixStep, FixWish,
+    Rung, Watch,
+};
 pub use frame::{FeatureWindow, Frame, Replica, RpcKind, RpcWindow, ServiceWindow};
 pub use model_status::{
     FeatureUse, ModelState, ModelStatus, NodeQuality, SamplingAdvice, TrainingDone, TrainingKind,

@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 
+use super::board::FIX_NOTE;
 use crate::data::{AlertStatus, Diagnosis, Outcome};
 
 /// Bytes all tags of one annotation may have together; Grafana's default is 500.
@@ -41,7 +42,15 @@ pub fn annotation(d: &Diagnosis) -> Option<Annotation> {
     let interval = d.interval?;
     let time = interval.start.0.min(d.alert.key.starts_at.0);
     let time_end = d.alert.ends_at.map_or(interval.end.0, |e| e.0).max(time);
-    Some(Annotation { time, time_end, title: title(d), text: d.text.clone(), tags: tags(d) })
+    Some(Annotation { time, time_end, title: title(d), text: text(d), tags: tags(d) })
+}
+
+/// The diagnosis in words, and what is done about it.
+fn text(d: &Diagnosis) -> String {
+    match d.notes.get(FIX_NOTE) {
+        Some(fix) => format!("{} {fix}", d.text),
+        None => d.text.clone(),
+    }
 }
 
 fn title(d: &Diagnosis) -> String {

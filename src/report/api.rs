@@ -1,4 +1,4 @@
-//! `/api/v1`: diagnoses, model, graph, frames, status.
+//! `/api/v1`: diagnoses, model, graph, frames, status; fixes stand in `fixes.rs`.
 
 use std::sync::atomic::Ordering;
 
@@ -44,6 +44,7 @@ pub fn router(views: Views, others: Router) -> Router {
         .route("/-/healthy", get(|| async { "Sage is healthy.\n" }))
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload))
+        .merge(super::fixes::router())
         .nest("/grafana", super::simpod::router())
         // `nest` answers `/grafana` alone; the data source asks for whatever URL it was given.
         .route("/grafana/", get(|| async { "ok" }))

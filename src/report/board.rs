@@ -5,6 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::text::describe;
 use crate::data::{AlertStatus, Diagnosis, DiagnosisUpdate, EventTime};
 
+/// The note under which a diagnosis tells what is done about it.
+pub(super) const FIX_NOTE: &str = "fix";
+
 /// Which diagnoses are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -49,6 +52,10 @@ impl Board {
                 if place.alert.status == AlertStatus::Resolved {
                     diagnosis.alert = place.alert.clone();
                 }
+                // A second look knows nothing of what was done after the first.
+                if let Some(text) = place.notes.get(FIX_NOTE) {
+                    diagnosis.notes.insert(FIX_NOTE.into(), text.clone());
+                }
                 if is_same(&diagnosis, place) {
                     return None;
                 }
@@ -59,6 +66,11 @@ impl Board {
                 let place = all.iter_mut().find(|d| d.id == id).filter(|d| d.alert != *alert)?;
                 place.alert = *alert;
                 Some(place.clone())
+            }
+            DiagnosisUpdate::Acted { id, text } => {
+                let place = all.iter_mut().find(|d| d.id == id)?;
+                let before = place.notes.insert(FIX_NOTE.into(), text.clone());
+                (before != Some(text)).then(|| place.clone())
             }
         }
     }
@@ -150,6 +162,18 @@ mod tests {
         assert!(board.apply(changed(Outcome::NoModel, 1.0)).is_some());
         assert!(board.apply(changed(Outcome::NoModel, 2.0)).is_none());
         assert!(board.apply(changed(Outcome::QosMet, 2.0)).is_some());
+    }
+
+    #[test]
+    fn what_is_done_about_a_diagnosis_outlives_a_second_look() {
+        let board = Board::new(10, Vec::new());
+        board.apply(changed(Outcome::NoModel, 1.0));
+        let acted = || DiagnosisUpdate::Acted { id: "f-0".into(), text: "watching".into() };
+        assert!(board.apply(acted()).is_some());
+        assert!(board.apply(acted()).is_none());
+        assert!(board.apply(changed(Outcome::NoModel, 2.0)).is_none());
+        board.apply(changed(Outcome::QosMet, 1.0));
+        assert_eq!(board.get("f-0").unwrap().notes[FIX_NOTE], "watching");
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod answer;
 mod api;
 mod board;
 mod config;
+mod fixes;
 mod gauges;
 mod grafana;
 mod grafana_api;

@@ -7,7 +7,9 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::board::Board;
-use crate::data::{EventTime, Frame, Interval, ModelStatus, QosTarget};
+use crate::data::{
+    EventTime, FixProblem, FixRecord, FixWish, Frame, Interval, ModelStatus, QosTarget,
+};
 use crate::graph::RpcGraph;
 use crate::observe::Exposition;
 
@@ -32,6 +34,9 @@ pub(super) type FramesOf = dyn Fn(&Interval) -> Vec<Arc<Frame>> + Send + Sync;
 /// A question to another part of the program, answered once.
 pub(super) type Ask<T> = mpsc::Sender<oneshot::Sender<T>>;
 
+/// A wish about a fix, and the way back.
+pub(super) type Wish = (String, FixWish, oneshot::Sender<Result<FixRecord, FixProblem>>);
+
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
 pub struct Views {
@@ -47,6 +52,10 @@ pub struct Views {
     pub progress: Arc<dyn Fn() -> Progress + Send + Sync>,
     /// Configured targets.
     pub targets: watch::Receiver<Vec<QosTarget>>,
+    /// Fixes, in order of arrival.
+    pub fixes: watch::Receiver<Arc<Vec<FixRecord>>>,
+    /// Approves and reverts them.
+    pub wishes: mpsc::Sender<Wish>,
     /// Begins a training; the answer is false while one is under way.
     pub train: Ask<bool>,
     /// Reads the configuration again.

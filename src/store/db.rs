@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
-use crate::data::{Alert, Diagnosis, EventTime, Frame, SavedModel};
+use crate::data::{Alert, Diagnosis, EventTime, FixRecord, Frame, SavedModel};
 
 /// Version of the tables.
-const SCHEMA: i64 = 2;
+const SCHEMA: i64 = 3;
 /// Models kept.
 const MODELS_KEPT: i64 = 3;
 
@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS annotation (
 CREATE TABLE IF NOT EXISTS model (
     id TEXT PRIMARY KEY, trained_at_ms INTEGER NOT NULL, manifest TEXT NOT NULL,
     weights BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS fix (
+    id TEXT PRIMARY KEY, diagnosis TEXT NOT NULL, service TEXT NOT NULL, state TEXT NOT NULL,
+    is_over INTEGER NOT NULL, body TEXT NOT NULL);
 ";
 
 const FROM_1_TO_2: &str = "
@@ -188,6 +191,41 @@ impl Db {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Writes a fix and forgets all but the `keep` that came last. One under way is never forgotten.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn put_fix(&mut self, fix: &FixRecord, keep: usize) -> Result<(), Error> {
+        let transaction = self.connection.transaction()?;
+        transaction.execute(
+            "INSERT INTO fix VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (id) DO UPDATE SET
+                state = excluded.state, is_over = excluded.is_over, body = excluded.body",
+            params![
+                fix.id,
+                fix.diagnosis,
+                fix.service,
+                fix.state.name(),
+                !fix.state.is_in_flight(),
+                json("fix", fix)?
+            ],
+        )?;
+        transaction.execute(
+            "DELETE FROM fix WHERE is_over AND rowid <=
+                (SELECT rowid FROM fix ORDER BY rowid DESC LIMIT 1 OFFSET ?1)",
+            [i64::try_from(keep).unwrap_or(i64::MAX)],
+        )?;
+        Ok(transaction.commit()?)
+    }
+
+    /// All fixes, in order of arrival.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub fn fixes(&self) -> Result<Vec<FixRecord>, Error> {
+        self.rows("fix", "SELECT body FROM fix ORDER BY rowid LIMIT ?1", usize::MAX)
+    }
+
     /// Saves a model; the newest few are kept.
     ///
     /// # Errors
@@ -267,7 +305,7 @@ fn json(table: &'static str, value: &impl Serialize) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{AlertKey, AlertStatus, Interval};
+    use crate::data::{AlertKey, AlertStatus, FixState, Interval};
 
     fn frame(n: i64) -> Frame {
         let interval = Interval { start: EventTime(n * 1000), end: EventTime(n * 1000 + 1000) };
@@ -314,6 +352,47 @@ mod tests {
         assert_eq!(names, ["c", "d", "a"]);
     }
 
+    fn fix(id: &str, state: FixState) -> FixRecord {
+        FixRecord {
+            id: id.into(),
+            diagnosis: "d".into(),
+            service: "redis".into(),
+            resource: None,
+            state,
+            reason: String::new(),
+            qos: None,
+            observed_ms: None,
+            predicted_ms: 21.4,
+            probability: 0.97,
+            alert: AlertStatus::Firing,
+            rungs: vec![],
+            rung: 0,
+            left_out: vec![],
+            was_applied: true,
+            watch: Default::default(),
+            created_at: EventTime(1),
+            updated_at: EventTime(2),
+            steps: vec![],
+        }
+    }
+
+    #[test]
+    fn fixes_come_back_as_they_were_and_those_under_way_are_never_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = Db::open(&dir.path().join("sage.db")).unwrap();
+        db.put_fix(&fix("a", FixState::Holding), 2).unwrap();
+        for id in ["b", "c", "d"] {
+            db.put_fix(&fix(id, FixState::Watching), 2).unwrap();
+            db.put_fix(&fix(id, FixState::Done), 2).unwrap();
+        }
+        let expected = [("a", FixState::Holding), ("c", FixState::Done), ("d", FixState::Done)];
+        assert_eq!(db.fixes().unwrap(), expected.map(|(id, state)| fix(id, state)));
+        db.put_fix(&fix("a", FixState::Done), 2).unwrap();
+        db.put_fix(&fix("e", FixState::Done), 2).unwrap();
+        let ids: Vec<String> = db.fixes().unwrap().into_iter().map(|f| f.id).collect();
+        assert_eq!(ids, ["d", "e"]);
+    }
+
     #[test]
     fn an_unreadable_row_costs_only_itself() {
         let dir = tempfile::tempdir().unwrap();
@@ -358,6 +437,6 @@ mod tests {
         connection.pragma_update(None, "user_version", 99).unwrap();
         drop(connection);
         let text = Db::open(&path).unwrap_err().to_string();
-        assert!(text.contains("schema version 99") && text.contains("up to 2"), "{text}");
+        assert!(text.contains("schema version 99") && text.contains("up to 3"), "{text}");
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::db::Db;
 use super::error::Error;
 use super::metrics::{Metrics, WhatLabels};
-use crate::data::{Alert, Diagnosis, Frame, SavedModel};
+use crate::data::{Alert, Diagnosis, FixRecord, Frame, SavedModel};
 
 /// Writes that may wait. Frames come one an interval, so this is hours of a stuck disk.
 const WAITING_MAX: usize = 1024;
@@ -21,6 +21,18 @@ enum Write {
     Diagnosis(Box<Diagnosis>),
     Annotation { diagnosis: String, grafana_id: i64, region: i64, done: oneshot::Sender<()> },
     Model(Box<SavedModel>),
+    Fix(Box<FixRecord>, oneshot::Sender<Result<(), String>>),
+}
+
+/// How much of each is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Frames.
+    pub frames: usize,
+    /// Diagnoses, alerts and annotations.
+    pub diagnoses: usize,
+    /// Fixes.
+    pub fixes: usize,
 }
 
 /// Hands writes to the writer thread. The thread ends when the last handle is dropped.
@@ -42,6 +54,8 @@ pub struct Restored {
     pub annotations: Vec<(String, i64, i64)>,
     /// The newest model.
     pub model: Option<SavedModel>,
+    /// Fixes in order of arrival.
+    pub fixes: Vec<FixRecord>,
 }
 
 /// Opens the database in `dir`, reads what the last run left and starts the writer.
@@ -50,8 +64,7 @@ pub struct Restored {
 /// [`Error`] when the directory cannot be used.
 pub fn open(
     dir: &Path,
-    frames_kept: usize,
-    diagnoses_kept: usize,
+    kept: Kept,
     metrics: Metrics,
 ) -> Result<(Handle, Restored, JoinHandle<()>), Error> {
     let fail = |source| Error::Directory { path: dir.into(), source };
@@ -64,14 +77,15 @@ pub fn open(
     })?;
     let db = Db::open(&dir.join("sage.db"))?;
     let restored = Restored {
-        frames: db.frames(frames_kept)?,
-        alerts: db.alerts(diagnoses_kept)?,
-        diagnoses: db.diagnoses(diagnoses_kept)?,
+        frames: db.frames(kept.frames)?,
+        alerts: db.alerts(kept.diagnoses)?,
+        diagnoses: db.diagnoses(kept.diagnoses)?,
         annotations: db.annotations()?,
         model: db.newest_model()?,
+        fixes: db.fixes()?,
     };
     let (tx, rx) = mpsc::channel(WAITING_MAX);
-    let writer = Writer { db, metrics, frames_kept, diagnoses_kept, _lock: lock };
+    let writer = Writer { db, metrics, kept, _lock: lock };
     let thread = std::thread::Builder::new()
         .name("store".into())
         .spawn(move || writer.run(rx))
@@ -96,6 +110,18 @@ impl Handle {
         let (done, safe) = oneshot::channel();
         let stopped = |_| Error::Stopped.to_string();
         self.tx.send(Write::Alerts(alerts, done)).await.map_err(|_| Error::Stopped.to_string())?;
+        safe.await.map_err(stopped)?
+    }
+
+    /// Journals a fix; returns once it is on the disk.
+    ///
+    /// # Errors
+    /// The words of what went wrong.
+    pub async fn fix(&self, fix: FixRecord) -> Result<(), String> {
+        let (done, safe) = oneshot::channel();
+        let stopped = |_| Error::Stopped.to_string();
+        let write = Write::Fix(Box::new(fix), done);
+        self.tx.send(write).await.map_err(|_| Error::Stopped.to_string())?;
         safe.await.map_err(stopped)?
     }
 
@@ -136,8 +162,7 @@ impl Handle {
 struct Writer {
     db: Db,
     metrics: Metrics,
-    frames_kept: usize,
-    diagnoses_kept: usize,
+    kept: Kept,
     /// Held as long as the writer lives.
     _lock: File,
 }
@@ -147,18 +172,18 @@ impl Writer {
         while let Some(write) = rx.blocking_recv() {
             match write {
                 Write::Frame(frame) => {
-                    let result = self.db.put_frame(&frame, self.frames_kept);
+                    let result = self.db.put_frame(&frame, self.kept.frames);
                     self.note("frame", result);
                 }
                 Write::Alerts(alerts, done) => {
-                    let result = self.db.put_alerts(&alerts, self.diagnoses_kept);
+                    let result = self.db.put_alerts(&alerts, self.kept.diagnoses);
                     let answer = result.as_ref().map_err(ToString::to_string).copied();
                     self.note("alert", result);
                     // Nobody waits any more when the request timed out; the alert is safe anyway.
                     drop(done.send(answer));
                 }
                 Write::Diagnosis(diagnosis) => {
-                    let result = self.db.put_diagnosis(&diagnosis, self.diagnoses_kept);
+                    let result = self.db.put_diagnosis(&diagnosis, self.kept.diagnoses);
                     self.note("diagnosis", result);
                 }
                 Write::Annotation { diagnosis, grafana_id, region, done } => {
@@ -170,6 +195,13 @@ impl Writer {
                 Write::Model(model) => {
                     let result = self.db.put_model(&model);
                     self.note("model", result);
+                }
+                Write::Fix(fix, done) => {
+                    let result = self.db.put_fix(&fix, self.kept.fixes);
+                    let answer = result.as_ref().map_err(ToString::to_string).copied();
+                    self.note("fix", result);
+                    // A stopping program does not wait for it.
+                    drop(done.send(answer));
                 }
             }
         }

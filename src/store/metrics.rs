@@ -26,7 +26,7 @@ impl Metrics {
     /// Creates the counters and registers them.
     pub fn register(registry: &mut Registry) -> Self {
         let m = Self::default();
-        for what in ["frame", "alert", "diagnosis", "annotation", "model"] {
+        for what in ["frame", "alert", "diagnosis", "annotation", "model", "fix"] {
             drop(m.writes.get_or_create(&WhatLabels { what }));
             drop(m.failures.get_or_create(&WhatLabels { what }));
         }

@@ -1,4 +1,5 @@
-//! What survives `kill -9`: closed frames, alerts, diagnoses, models, annotation ids. One SQLite
+//! What survives `kill -9`: closed frames, alerts, diagnoses, models, annotation ids,
+//! fixes. One SQLite
 //! file that any SQLite tool opens.
 //!
 //! Writes are made by one thread, in order. An alert is on disk before its sender hears 200.
@@ -10,5 +11,5 @@ mod metrics;
 
 pub use db::Db;
 pub use error::Error;
-pub use handle::{Handle, Restored, open};
+pub use handle::{Handle, Kept, Restored, open};
 pub use metrics::Metrics;

@@ -24,13 +24,14 @@ const ALLOWED: &[(&str, &str)] = &[
     ("diagnose", "data delivery duration graph observe stats"),
     ("report", "data graph observe secret"),
     ("store", "data observe"),
+    ("act", "data duration observe wire"),
     // Beyond the privilege border: a program of its own, which no stage and no task may use.
     ("helper", "data duration toml_file wire"),
     // The rim.
-    ("config", "data diagnose duration graph http model observe receive report toml_file window"),
+    ("config", "act data diagnose duration graph http model observe receive report toml_file window"),
     (
         "app",
-        "config data delivery diagnose graph http model observe queue receive report store window",
+        "act config data delivery diagnose graph http model observe queue receive report store window",
     ),
     // The proving ground: nobody but the commands may use it.
     ("lab", "config data diagnose graph model receive stats window"),

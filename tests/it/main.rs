@@ -5,6 +5,7 @@
 
 mod support;
 
+mod act;
 mod captures;
 mod cli;
 mod commands;

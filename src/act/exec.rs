@@ -1,0 +1,178 @@
+//! Carries commands out: asks the helpers, or runs the operator's command, and puts what came of it in one
+//! word.
+
+use tokio::task::JoinSet;
+
+use super::client::{Error, Helpers};
+use super::config::Config;
+use super::event::{Command, Order, Word};
+use super::hook::scale;
+use super::metrics::{COMMAND, Metrics, ReasonLabels, UNREACHABLE};
+use crate::data::{ActionKind, Change, Fix, FixId};
+use crate::wire::{Answer, Code, Ending, Request, Which};
+
+/// Does what is commanded.
+pub(super) async fn perform(
+    command: &Command,
+    helpers: &Helpers,
+    config: &Config,
+    metrics: &Metrics,
+) -> Word {
+    let order = command.order().clone();
+    if order.kind == ActionKind::ScaleOut {
+        return by_command(command, &order, config, metrics).await;
+    }
+    let lease = config.lease;
+    match command {
+        Command::Apply(_) => {
+            let note = order.note.clone();
+            let ask = |change: &Change| {
+                let Change { id, target, knob, device, to, .. } = change.clone();
+                Request::Apply(Fix {
+                    id,
+                    target,
+                    knob,
+                    device,
+                    value: to,
+                    lease,
+                    note: note.clone(),
+                })
+            };
+            let answers = each(&order, helpers, metrics, ask).await;
+            worst(answers.into_iter().map(|(_, answer)| match answer {
+                Ok(_) => Word::InForce,
+                Err(error) => Word::Refused(error.to_string()),
+            }))
+        }
+        Command::Renew(_) | Command::Set(_) => {
+            let is_set = matches!(command, Command::Set(_));
+            let ask = |change: &Change| Request::Renew {
+                fix: change.id.clone(),
+                lease,
+                value: is_set.then(|| change.to.clone()),
+            };
+            let mut words = Vec::new();
+            for (change, answer) in each(&order, helpers, metrics, ask).await {
+                words.push(match answer {
+                    Ok(_) => Word::InForce,
+                    Err(error) => not_renewed(&change, error, is_set, helpers, metrics).await,
+                });
+            }
+            worst(words)
+        }
+        Command::Revert(_) => {
+            let ask = |change: &Change| Request::Revert(Which::Fix(change.id.clone()));
+            let answers = each(&order, helpers, metrics, ask).await;
+            worst(answers.into_iter().map(|(change, answer)| reverted(&change, answer)))
+        }
+    }
+}
+
+/// Asks about every change, those of different nodes at the same time.
+async fn each(
+    order: &Order,
+    helpers: &Helpers,
+    metrics: &Metrics,
+    ask: impl Fn(&Change) -> Request,
+) -> Vec<(Change, Result<Answer, Error>)> {
+    let mut asking = JoinSet::new();
+    for change in &order.changes {
+        let (helpers, change, request) = (helpers.clone(), change.clone(), ask(change));
+        asking.spawn(async move {
+            let answer = helpers.ask(&change.node, request).await;
+            (change, answer)
+        });
+    }
+    let answers = asking.join_all().await;
+    for error in answers.iter().filter_map(|(_, answer)| answer.as_ref().err()) {
+        let reason = match error {
+            Error::Refused { refusal, .. } => refusal.code.name(),
+            Error::Unreachable { .. } => UNREACHABLE,
+        };
+        metrics.refused.get_or_create(&ReasonLabels { reason }).inc();
+    }
+    answers
+}
+
+/// Of several words the one that matters most.
+fn worst(words: impl IntoIterator<Item = Word>) -> Word {
+    let weight = |word: &Word| match word {
+        Word::InForce => 0,
+        Word::Reverted(note) => usize::from(!note.is_empty()),
+        Word::Unheard(_) => 2,
+        Word::Refused(_) | Word::NotReverted(_) => 3,
+        Word::Lost { is_foreign, .. } => 4 + usize::from(*is_foreign),
+    };
+    let worst = words.into_iter().max_by_key(weight);
+    worst.unwrap_or_else(|| Word::Refused("there is nothing to change".into()))
+}
+
+async fn not_renewed(
+    change: &Change,
+    error: Error,
+    is_set: bool,
+    helpers: &Helpers,
+    metrics: &Metrics,
+) -> Word {
+    metrics.renew_failures.inc();
+    match &error {
+        Error::Refused { refusal, .. }
+            if matches!(refusal.code, Code::LeaseEnded | Code::UnknownFix) =>
+        {
+            let is_foreign = is_foreign(&change.node, &change.id, helpers).await;
+            Word::Lost { is_foreign, why: error.to_string() }
+        }
+        Error::Refused { .. } if is_set => Word::Refused(error.to_string()),
+        _ => Word::Unheard(error.to_string()),
+    }
+}
+
+/// Whether a fix has ended because somebody else set the knob, or it is gone.
+async fn is_foreign(node: &str, fix: &FixId, helpers: &Helpers) -> bool {
+    let Ok(Answer::List(listing)) = helpers.ask(node, Request::List {}).await else { return false };
+    let ended = listing.ended.iter().find(|ended| ended.fix == *fix);
+    ended.is_some_and(|ended| matches!(ended.how, Ending::Overridden | Ending::Gone))
+}
+
+fn reverted(change: &Change, answer: Result<Answer, Error>) -> Word {
+    match answer {
+        Ok(Answer::Ended(ended)) => {
+            let theirs = ended.iter().find(|e| e.how == Ending::Overridden);
+            let note = theirs.map(|e| {
+                format!("somebody else had set {} to {}; that stays", change.knob, e.left_at)
+            });
+            Word::Reverted(note.unwrap_or_default())
+        }
+        // It never came into force, or has ended so long ago that nobody remembers.
+        Err(Error::Refused { refusal, .. }) if refusal.code == Code::UnknownFix => {
+            Word::Reverted(String::new())
+        }
+        Ok(_) => Word::NotReverted("the helper gives an answer to another question".into()),
+        Err(error) => Word::NotReverted(error.to_string()),
+    }
+}
+
+async fn by_command(command: &Command, order: &Order, config: &Config, metrics: &Metrics) -> Word {
+    let (action, done): (_, fn() -> Word) = match command {
+        Command::Apply(_) => ("out", || Word::InForce),
+        Command::Revert(_) => ("in", || Word::Reverted(String::new())),
+        // More replicas have no lease.
+        Command::Renew(_) | Command::Set(_) => return Word::InForce,
+    };
+    match blocking(scale(config, order, action)).await {
+        Ok(()) => done(),
+        Err(why) => {
+            metrics.refused.get_or_create(&ReasonLabels { reason: COMMAND }).inc();
+            match command {
+                Command::Apply(_) => Word::Refused(why),
+                _ => Word::NotReverted(why),
+            }
+        }
+    }
+}
+
+async fn blocking(run: impl FnOnce() -> Result<(), String> + Send + 'static) -> Result<(), String> {
+    tokio::task::spawn_blocking(run)
+        .await
+        .unwrap_or_else(|e| Err(format!("the command broke: {e}")))
+}
