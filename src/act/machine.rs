@@ -231,8 +231,12 @@ impl Machine<'_> {
         }
     }
 
-    /// An interval has closed.
+    /// An interval has closed. Frames and diagnoses come on ways of their own, so it may be one from before
+    /// the violation.
     pub(super) fn frame(&mut self, frame: &Frame) -> Option<Command> {
+        if self.fix.watch.horizon.is_some_and(|horizon| frame.interval.end <= horizon) {
+            return None;
+        }
         let is_violated = self.fix.qos.as_ref().and_then(|q| q.is_violated(frame))?;
         let watch = &mut self.fix.watch;
         (watch.horizon, watch.looked_at) = (Some(frame.interval.end), Some(self.now));

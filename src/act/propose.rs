@@ -43,7 +43,8 @@ pub fn propose(diagnosis: &Diagnosis, cause: &RootCause, plan: Plan, now: EventT
         rung: 0,
         left_out: plan.left_out,
         was_applied: false,
-        watch: Watch::default(),
+        // What was seen up to the violation says nothing about how things stand since.
+        watch: Watch { horizon: diagnosis.interval.map(|i| i.end), ..Watch::default() },
         created_at: now,
         updated_at: now,
         steps: vec![FixStep { at: now, state, what: reason }],

@@ -124,7 +124,7 @@ async fn a_client_must_show_a_certificate_of_the_right_authority_and_name() {
         assert!(client.get(http, "/-/ready").await.is_none(), "{bad:?}");
         // With TLS 1.3 the client hears of it when it first uses the connection.
         if let Ok(channel) = client.channel(sage.running.otlp_grpc).await {
-            assert_eq!(export(channel, None).await, Err(Code::Unknown), "{bad:?}");
+            assert!(export(channel, None).await.is_err(), "{bad:?}");
         }
     }
     let client = authority.client(Some(&by_name));

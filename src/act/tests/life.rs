@@ -41,6 +41,22 @@ fn what_helps_is_held_until_the_alert_resolves_then_halved_then_released() {
     assert_eq!(stage.state(), FixState::Done);
 }
 
+/// Frames wait in a queue of their own: those from before the violation may come after the plan.
+#[test]
+fn frames_from_before_the_violation_do_not_count() {
+    let config = config(ActMode::Approve);
+    let mut stage = Stage::new(config.clone());
+    planned(&mut stage, &config);
+    for n in -9..=0 {
+        stage.late_frame(n, false);
+    }
+    assert_eq!(stage.state(), FixState::Proposed);
+    for _ in 0..config.normal_intervals {
+        stage.frame(false);
+    }
+    assert_eq!(stage.state(), FixState::Done);
+}
+
 #[test]
 fn what_is_still_needed_is_made_whole_again_and_held_for_longer() {
     let (mut stage, _) = Stage::in_force(&config(ActMode::Auto));

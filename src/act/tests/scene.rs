@@ -38,7 +38,7 @@ pub(super) fn diagnosis(id: &str, cause: RootCause) -> Diagnosis {
             annotations: BTreeMap::new(),
             ends_at: None,
         },
-        interval: None,
+        interval: Some(Interval { start: EventTime(0), end: EventTime(30_000) }),
         qos: Some(QosObservation {
             service: "front".into(),
             quantile: 0.99,
@@ -140,6 +140,11 @@ impl Stage {
         self.frames += 1;
         self.now = EventTime(self.now.0 + 30_000);
         self.on(Event::Frame(frame(self.frames, is_violated)))
+    }
+
+    /// A frame from before the violation that comes late.
+    pub(super) fn late_frame(&mut self, n: i64, is_violated: bool) -> Vec<Command> {
+        self.on(Event::Frame(frame(n, is_violated)))
     }
 
     pub(super) fn told(&mut self, command: &Command, word: Word) -> Vec<Command> {
