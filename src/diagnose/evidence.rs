@@ -19,6 +19,8 @@ pub(super) struct Evidence {
     pub slowness: Vec<f64>,
     /// z-score of the delays that are each service's own.
     pub delays: Vec<f64>,
+    /// Whether only hosts speak against each service, not its own metrics.
+    pub by_host: Vec<bool>,
     /// Whether metrics of the network, rather than delays between spans, speak for it.
     pub has_network_metrics: Vec<bool>,
     /// z-scores of single features, strongest first.
@@ -43,7 +45,7 @@ impl Evidence {
         let view = Network { net, delays: &delays, metrics: &metrics, gate };
         let links: Vec<Links> = (0..net.services.len()).map(|j| view.links_of(j)).collect();
         let (mut resources, mut amplitudes) = (Vec::new(), Vec::new());
-        let mut has_network_metrics = Vec::new();
+        let (mut by_host, mut has_network_metrics) = (Vec::new(), Vec::new());
         for (j, links) in links.iter().enumerate() {
             let of = |pick: &dyn Fn(&Situation) -> Deviations| Deviations {
                 z: std::array::from_fn(|r| over(&|s| pick(s).z[r])),
@@ -59,7 +61,8 @@ impl Evidence {
             has_network_metrics.push(has_metrics);
             // Others share the host, and its metrics tell of them, too: they count where the
             // service's own say nothing.
-            if own.z.iter().all(|z| *z <= gate) {
+            by_host.push(own.z.iter().all(|z| *z <= gate));
+            if by_host[by_host.len() - 1] {
                 for r in Resource::ALL {
                     own.add(r, hosts.z[r.index()], hosts.amplitude[r.index()]);
                 }
@@ -75,6 +78,7 @@ impl Evidence {
             nets: links.into_iter().map(|l| l.nets).collect(),
             resources,
             amplitudes,
+            by_host,
             has_network_metrics,
         }
     }

@@ -10,11 +10,12 @@ use crate::graph::{Hypothesis, Query, Restore, What};
 const SERVER: [Resource; 3] = [Resource::Cpu, Resource::Memory, Resource::Disk];
 /// What another shortage may have dragged along counts less.
 const EFFECT: f64 = 0.6;
-/// A resource must explain this share of what the service's server side explains.
-const SHARE_MIN: f64 = 0.1;
-/// The same for a resource with weak evidence only.
-const SHARE_MIN_WEAK: f64 = 0.5;
-/// Evidence so strong that it counts although the model has not learnt its effect.
+/// A resource must explain this share of what the service's server side explains: where most remains that
+/// no metric accounts for, it is not the resource.
+const SHARE_MIN: f64 = 0.5;
+/// A resource that explains less than this share by itself does nothing.
+const SHARE_IDLE: f64 = 0.1;
+/// Evidence of the service's own so strong that it counts although the model has not learnt its effect.
 const STRONG: f64 = 12.0;
 /// Robust z-score at which a metric of a service that is known to be a culprit is suspicious.
 const SUSPICIOUS: f64 = 3.0;
@@ -38,10 +39,10 @@ pub(super) fn resource_of(
     let above = |limit: f64| -> Vec<Resource> {
         SERVER.into_iter().filter(|r| z[r.index()] > limit).collect()
     };
-    // Weak evidence counts when there is no strong one, and only for what explains most.
-    let (accused, share_min) = match above(gate) {
-        strong if !strong.is_empty() => (strong, SHARE_MIN),
-        _ => (above(SUSPICIOUS), SHARE_MIN_WEAK),
+    // Weak evidence counts when there is no strong one.
+    let accused = match above(gate) {
+        strong if !strong.is_empty() => strong,
+        _ => above(SUSPICIOUS),
     };
     let query = |whats: &[What]| {
         let mut query = search.query(others, hypothesis);
@@ -61,6 +62,7 @@ pub(super) fn resource_of(
         let along = dragged_by(r).iter().filter(|d| accused.contains(d));
         query(&std::iter::once(&r).chain(along).map(|r| What::Resource(*r)).collect::<Vec<_>>())
     }));
+    queries.extend(SERVER.map(|r| query(&[What::Resource(r)])));
     let answers = inquiry.ask(&queries);
     // How much latency goes away, beside what the other culprits account for.
     let drop: Vec<f64> =
@@ -92,10 +94,17 @@ pub(super) fn resource_of(
     let explained = whole.max(network);
     // Reads can rise from nothing to anything; memory that is short beside them says why.
     let is_paging = accused.contains(&Resource::Memory) && size(Resource::Memory) >= SLIGHT;
+    let alone = |r: Resource| drop[2 + SERVER.len() + r.index()];
+    // What does nothing by itself, beside something it could have dragged along that does nearly all, has
+    // dragged nothing.
+    let is_idle = |r: Resource| {
+        let does_it = |d: &Resource| accused.contains(d) && alone(*d) >= SHARE_MIN * explained;
+        alone(r) < SHARE_IDLE * explained && dragged_by(r).iter().any(does_it)
+    };
     let effective = accused.iter().filter(|r| {
         let relief = drop[2 + r.index()];
         let is_symptom = **r == Resource::Disk && is_paging;
-        relief > 0.0 && relief >= share_min * explained && !is_symptom
+        relief > 0.0 && relief >= SHARE_MIN * explained && !is_symptom && !is_idle(**r)
     });
     if let Some(best) = effective.max_by(|a, b| amplitude(a).total_cmp(&amplitude(b))) {
         return Some(*best);
@@ -105,7 +114,7 @@ pub(super) fn resource_of(
         return largest;
     }
     let loudest = accused.into_iter().max_by(|a, b| z[a.index()].total_cmp(&z[b.index()]))?;
-    (z[loudest.index()] > STRONG).then_some(loudest)
+    (z[loudest.index()] > STRONG && !evidence.by_host[j]).then_some(loudest)
 }
 
 /// Paging and disk stalls raise processor use, paging is reading from disk, and none of it the other way

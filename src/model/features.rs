@@ -15,7 +15,7 @@ use super::basis::{Basis, COMPONENTS};
 use super::load::{LoadFit, input_of_load, load_log, loads, served};
 use super::pressure::{InFlight, Pressure};
 use super::scale::{RobustScaler, RobustScalerParams, ScaleError};
-use super::screen::{Cells, screen};
+use super::screen::{Cells, hosts, screen};
 use crate::data::{FeatureWindow, Frame, Resource, Scale, Scope, Signal};
 use crate::graph::CausalNet;
 use crate::stats::{centre_and_spread, median, quantile};
@@ -159,28 +159,25 @@ impl FeatureModel {
             changed: Vec::new(),
             features,
         };
-        let cells = this.cells(&levels, &load, &heat, net, met);
+        let scores = this.all_scores(&levels, &load, &heat);
+        let cells = Cells::new(scores, &heat, net, &hosts(frames, net), met);
         screen(&mut this.features, &cells);
         this.fit_scale_and_bases(&levels, &heat)?;
         Ok(this)
     }
 
-    /// Scores of every (service, feature, frame) for the screen.
-    fn cells(
+    /// Scores of every (service, feature, frame), NaN where nothing is known.
+    fn all_scores(
         &self,
         levels: &Array3<f64>,
         load: &Array2<f64>,
         heat: &Array2<f64>,
-        net: &CausalNet,
-        met: &[bool],
-    ) -> Cells {
-        let (services, features, count) = levels.dim();
-        let scores = Array3::from_shape_fn((services, features, count), |(j, f, t)| {
+    ) -> Array3<f64> {
+        Array3::from_shape_fn(levels.dim(), |(j, f, t)| {
             self.baselines[j][f]
                 .as_ref()
                 .map_or(f64::NAN, |b| b.score(levels[[j, f, t]], load[[j, t]], heat[[j, t]]))
-        });
-        Cells::new(scores, heat, net, met)
+        })
     }
 
     fn fit_scale_and_bases(

@@ -20,6 +20,8 @@ pub(super) struct Linear {
     quality: Quality,
     /// Whether the network has metrics, or only delays between spans speak for it.
     pub(super) has_network_metrics: bool,
+    /// A resource whose metrics have no effect on any latency.
+    pub(super) idle: Option<Resource>,
     /// Whether whatever is restored changes nothing.
     pub(super) is_deaf: bool,
     /// A service of which every metric is believed, even when the latency says otherwise.
@@ -52,6 +54,7 @@ impl Linear {
             net: net(),
             quality,
             has_network_metrics: true,
+            idle: None,
             is_deaf: false,
             believed: None,
             host: None,
@@ -70,14 +73,15 @@ impl Linear {
     }
 
     /// How much of it the metrics explain.
-    fn explained(frame: &Frame, service: &str) -> f64 {
-        SERVER_SIDE.iter().map(|r| level(frame, service, *r) - super::town::LEVEL).sum()
+    fn explained(&self, frame: &Frame, service: &str) -> f64 {
+        let effective = SERVER_SIDE.iter().filter(|r| self.idle != Some(**r));
+        effective.map(|r| level(frame, service, *r) - super::town::LEVEL).sum()
     }
 
     /// What nothing explains: the latent.
     fn unexplained(&self, frame: &Frame, i: usize) -> f64 {
         let service = &self.net.services[self.net.rpcs[i].callee];
-        self.own(frame, i) - base(service) - Self::explained(frame, service)
+        self.own(frame, i) - base(service) - self.explained(frame, service)
     }
 
     fn own_in(&self, frame: &Frame, normal: &Frame, query: &Query, i: usize) -> f64 {
@@ -106,7 +110,8 @@ impl Linear {
         if query.hypothesis == Hypothesis::BackPressure && !is_touched {
             latent = 0.0;
         }
-        base(service) + latent + metrics.iter().map(|m| m - super::town::LEVEL).sum::<f64>()
+        let effective = SERVER_SIDE.iter().zip(metrics).filter(|(r, _)| self.idle != Some(**r));
+        base(service) + latent + effective.map(|(_, m)| m - super::town::LEVEL).sum::<f64>()
     }
 
     fn world(&self, frame: &Frame, normal: &Frame, query: &Query) -> Latencies {

@@ -1,7 +1,7 @@
 //! Level 2: the resource.
 
 use super::scene::{Scene, named};
-use super::town::Trouble::{self, Inward, Links, Loud, Short};
+use super::town::Trouble::{self, Bug, Inward, Links, Loud, Short};
 use crate::data::Resource::{Cpu, Disk, Memory, Network};
 
 fn resource_of(troubles: &[Trouble]) -> Option<crate::data::Resource> {
@@ -29,6 +29,29 @@ fn memory_that_is_short_explains_the_reads_however_loud_they_are() {
 fn the_resource_that_deviates_most_is_named_when_several_do() {
     assert_eq!(resource_of(&[Short("db", Disk, 30.0), Short("db", Memory, 8.0)]), Some(Disk));
     assert_eq!(resource_of(&[Short("db", Cpu, 30.0), Short("db", Disk, 8.0)]), Some(Cpu));
+}
+
+/// A metric that hardly accounts for anything does not make a bug a shortage, unless it cannot be overheard.
+#[test]
+fn what_leaves_most_of_the_latency_unexplained_is_not_the_resource() {
+    assert_eq!(resource_of(&[Bug("db", 30.0), Short("db", Cpu, 5.0)]), None);
+    assert_eq!(resource_of(&[Bug("db", 30.0), Short("db", Cpu, 8.0)]), Some(Cpu));
+}
+
+/// What a host shows may be somebody else's doing: it needs an effect.
+#[test]
+fn a_host_in_trouble_that_slows_nobody_down_is_no_resource_of_a_bug() {
+    let mut scene = Scene::after_calm(&[Bug("db", 30.0)]);
+    scene.mechanism.as_mut().unwrap().host = Some((Memory, 60.0));
+    assert_eq!(named(&scene.verdict()), [("db", None)]);
+}
+
+/// Much is read and written at a tier that is short of processor time: nobody waits for that.
+#[test]
+fn a_louder_metric_that_has_no_effect_is_passed_over() {
+    let mut scene = Scene::after_calm(&[Short("db", Cpu, 15.0), Loud("db", Disk, 40.0)]);
+    scene.mechanism.as_mut().unwrap().idle = Some(Disk);
+    assert_eq!(named(&scene.verdict()), [("db", Some(Cpu))]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which metrics are taken for causes.
 
 use super::town::{Town, chain, feature};
-use crate::data::{FeatureWindow, Role, Signal};
+use crate::data::{FeatureWindow, Replica, Role, Scope, Signal};
 use crate::model::features::FeatureModel;
 
 /// Names of the metrics that are kept.
@@ -35,6 +35,31 @@ fn stalls(service: &str, is_troubled: bool, noise: f64) -> Vec<FeatureWindow> {
 #[test]
 fn a_metric_that_rises_where_the_trouble_is_stays_and_one_that_rises_above_it_goes() {
     assert_eq!(kept(&chain(240, 61, stalls)), ["memory_faulted"]);
+}
+
+/// Whoever shares a host with a tier in trouble may have the same trouble for the same reason. Only the
+/// host's own metrics say so.
+#[test]
+fn a_shortage_of_the_host_is_nobodys_effect() {
+    let metrics = |service: &str, is_troubled: bool, noise: f64| {
+        let crowded = if is_troubled { 40.0 } else { 1.0 };
+        let of_host = feature("node_cpu_busy", Role::Cpu, noise * crowded);
+        vec![
+            feature("cpu_throttled", Role::Cpu, noise * cause(service, is_troubled)),
+            feature("cpu_waited", Role::Cpu, noise * crowded),
+            FeatureWindow { scope: Scope::Node, ..of_host },
+        ]
+    };
+    let on = |node: &dyn Fn(&str) -> String| {
+        let mut town = chain(240, 68, metrics);
+        for service in town.frames.iter_mut().flat_map(|f| &mut f.services) {
+            let node = node(&service.service).into();
+            service.replicas = vec![Replica { name: service.service.clone(), node }];
+        }
+        kept(&town)
+    };
+    assert_eq!(on(&|_| "one".into()), ["cpu_throttled", "cpu_waited", "node_cpu_busy"]);
+    assert_eq!(on(&|service| format!("of-{service}")), ["cpu_throttled"]);
 }
 
 /// Some evidence is better than none.
