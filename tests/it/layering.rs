@@ -28,7 +28,10 @@ const ALLOWED: &[(&str, &str)] = &[
     // Beyond the privilege border: a program of its own, which no stage and no task may use.
     ("helper", "data duration toml_file wire"),
     // The rim.
-    ("config", "act data diagnose duration graph http model observe receive report toml_file window"),
+    (
+        "config",
+        "act data diagnose duration graph http model observe receive report toml_file window",
+    ),
     (
         "app",
         "act config data delivery diagnose graph http model observe queue receive report store window",

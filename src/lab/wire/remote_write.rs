@@ -2,8 +2,11 @@
 
 use prost::Message as _;
 
-use crate::data::Series;
-use crate::receive::remote_write_proto::{Sample, v1};
+use crate::data::{Histogram, ResetHint, Series};
+use crate::receive::remote_write_proto::{self as proto, BucketSpan, Count, Sample, v1};
+
+/// The schema of a native histogram whose bounds are the sender's own.
+const CUSTOM: i32 = -53;
 
 /// A snappy-compressed body, as Prometheus sends it.
 pub fn encode_write(series: &[Series]) -> Vec<u8> {
@@ -21,10 +24,60 @@ pub fn encode_write(series: &[Series]) -> Vec<u8> {
                 .map(|p| Sample { value: p.value, timestamp: p.time_ms })
                 .collect(),
             exemplars: Vec::new(),
-            histograms: Vec::new(),
+            histograms: s.histograms.iter().map(native).collect(),
         })
         .collect();
     let body = v1::WriteRequest { timeseries }.encode_to_vec();
     // Only bodies beyond 4 GiB cannot be compressed.
     snap::raw::Encoder::new().compress_vec(&body).unwrap_or_default()
+}
+
+/// A native histogram with float counts and bounds of its own.
+fn native(histogram: &Histogram) -> proto::Histogram {
+    let Histogram { time_ms, count, sum, buckets, reset } = histogram;
+    let finite = buckets.iter().filter(|(bound, _)| bound.is_finite());
+    let length = u32::try_from(buckets.len()).unwrap_or(u32::MAX);
+    proto::Histogram {
+        count: Some(Count::Float(*count)),
+        sum: *sum,
+        schema: CUSTOM,
+        positive_spans: vec![BucketSpan { offset: 0, length }],
+        positive_counts: buckets.iter().map(|(_, count)| *count).collect(),
+        reset_hint: match reset {
+            ResetHint::Unknown => 0,
+            ResetHint::Reset => 1,
+            ResetHint::Continued => 2,
+            ResetHint::Gauge => 3,
+        },
+        timestamp: *time_ms,
+        custom_values: finite.map(|(bound, _)| *bound).collect(),
+        ..proto::Histogram::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receive::{WriteLimits, decode_write_request};
+
+    #[test]
+    fn native_histograms_arrive_as_they_were_sent() {
+        let histogram = Histogram {
+            time_ms: 1_000,
+            count: 6.0,
+            sum: 7.5,
+            buckets: vec![(0.5, 1.0), (1.0, 3.0), (4.0, 0.0), (f64::INFINITY, 2.0)],
+            reset: ResetHint::Continued,
+        };
+        let series = Series {
+            labels: vec![("__name__".into(), "m".into())],
+            histograms: vec![histogram.clone()],
+            ..Series::default()
+        };
+        let body = snap::raw::Decoder::new().decompress_vec(&encode_write(&[series])).unwrap();
+        let limits = WriteLimits::default();
+        let request = decode_write_request(&body, false, |_| true, &limits).unwrap();
+        assert_eq!(request.faults, [] as [String; 0]);
+        assert_eq!(request.series[0].histograms, [histogram]);
+    }
 }
