@@ -9,8 +9,8 @@ mod http;
 mod names;
 mod origin;
 mod read;
-mod wanted;
 mod reflection;
+mod wanted;
 
 pub use decode::decode_export;
 pub use grpc::router as grpc_router;
