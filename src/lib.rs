@@ -38,6 +38,8 @@ pub mod helper;
 #[cfg(feature = "sidecar")]
 pub mod app;
 #[cfg(feature = "sidecar")]
+pub mod backfill;
+#[cfg(feature = "sidecar")]
 pub mod cli;
 #[cfg(feature = "sidecar")]
 pub mod config;
@@ -49,6 +51,8 @@ pub mod demo;
 pub mod lab;
 
 // Ground: small, used by many, uses nothing above.
+#[cfg(feature = "sidecar")]
+pub mod client;
 pub mod data;
 #[cfg(feature = "sidecar")]
 pub mod delivery;

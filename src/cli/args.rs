@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::backfill_args::BackfillArgs;
 use crate::lab::sim::named_app;
 use crate::lab::wire::Buckets;
 
@@ -60,6 +61,13 @@ pub enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Fill a running sidecar from what Prometheus and Jaeger have stored
+    ///
+    /// Reads spans and samples of a stretch of time from their query APIs and sends them to the sidecar's
+    /// ordinary listeners, in the order in which things happened. The sidecar must have an empty history
+    /// and no live senders yet: what is older than its oldest open interval is dropped. Interrupted, the
+    /// same command goes on where it was.
+    Backfill(Box<BackfillArgs>),
     /// The proving ground
     #[command(subcommand)]
     Lab(Lab),

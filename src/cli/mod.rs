@@ -1,6 +1,8 @@
 //! The command line.
 
 mod args;
+mod backfill;
+mod backfill_args;
 mod demo;
 mod lab;
 mod progress;

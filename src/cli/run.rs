@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::args::{Cli, Command, Lab};
+use super::backfill::backfill;
 use super::demo::demo;
 use super::lab::replay;
 use super::study::study;
@@ -30,6 +31,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo { seed, intervals, keep } => {
             demo(Options { seed, intervals: intervals as usize }, keep)
         }
+        Command::Backfill(args) => backfill(&args),
         Command::Lab(Lab::Replay { dir, seed, details }) => replay(&dir, seed, details),
         Command::Lab(Lab::Study(what)) => study(&what),
     }

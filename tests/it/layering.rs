@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("stats", ""),
     ("duration", ""),
     ("secret", ""),
+    ("client", "secret"),
     ("queue", ""),
     ("http", "observe"),
     ("observe", ""),
@@ -22,7 +23,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("graph", "data"),
     ("model", "data duration graph observe stats"),
     ("diagnose", "data delivery duration graph observe stats"),
-    ("report", "data graph observe secret"),
+    ("report", "client data graph observe secret"),
     ("store", "data observe"),
     ("act", "data duration observe wire"),
     // Beyond the privilege border: a program of its own, which no stage and no task may use.
@@ -36,10 +37,11 @@ const ALLOWED: &[(&str, &str)] = &[
         "app",
         "act config data delivery diagnose graph http model observe queue receive report store window",
     ),
+    ("backfill", "client data receive"),
     // The proving ground: nobody but the commands may use it.
     ("lab", "config data diagnose graph model receive stats window"),
     ("demo", "config data lab report stats"),
-    ("cli", "app config data demo lab observe"),
+    ("cli", "app backfill client config data demo lab observe secret"),
 ];
 
 fn sources(at: &Path, found: &mut Vec<PathBuf>) {

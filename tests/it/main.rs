@@ -6,6 +6,7 @@
 mod support;
 
 mod act;
+mod backfill;
 mod captures;
 mod cli;
 mod commands;
