@@ -65,9 +65,9 @@ impl Range {
     pub(super) fn halves(self, grid: i64) -> Option<[Range; 2]> {
         let middle = (self.start + (self.end - self.start) / 2).div_euclid(grid) * grid;
         let inside = middle > self.start && middle < self.end;
-        inside.then(|| {
-            [Range { start: self.start, end: middle }, Range { start: middle, end: self.end }]
-        })
+        let halves =
+            [Range { start: self.start, end: middle }, Range { start: middle, end: self.end }];
+        inside.then_some(halves)
     }
 }
 
