@@ -14,9 +14,19 @@ pub(crate) struct Sidecar {
 }
 
 impl Sidecar {
-    /// Starts one whose data lies below `home`.
-    pub(crate) async fn start(home: &Path, tune: impl FnOnce(&mut Config)) -> Self {
-        Self::try_start(home, tune).await.expect("the sidecar starts")
+    /// Starts one whose data lies below `home`. On a busy machine a training of the one before, in this same
+    /// process, may still hold the database after its stop has given up waiting.
+    pub(crate) async fn start(home: &Path, tune: impl Fn(&mut Config)) -> Self {
+        let mut started = Self::try_start(home, &tune).await;
+        for _ in 0..600 {
+            match &started {
+                Err(why) if why.contains("is locked") => {}
+                _ => break,
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            started = Self::try_start(home, &tune).await;
+        }
+        started.expect("the sidecar starts")
     }
 
     pub(crate) async fn try_start(
