@@ -13,18 +13,28 @@ pub(crate) struct Sidecar {
     pub(crate) api: Api,
 }
 
+fn config(home: &Path, tune: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    let any = "127.0.0.1:0".parse().unwrap();
+    (config.listen.http, config.listen.otlp_grpc, config.listen.otlp_http) = (any, any, any);
+    config.data.dir = home.join("data");
+    tune(&mut config);
+    config
+}
+
 impl Sidecar {
     /// Starts one whose data lies below `home`. On a busy machine a training of the one before, in this same
     /// process, may still hold the database after its stop has given up waiting.
-    pub(crate) async fn start(home: &Path, tune: impl Fn(&mut Config)) -> Self {
-        let mut started = Self::try_start(home, &tune).await;
+    pub(crate) async fn start(home: &Path, tune: impl FnOnce(&mut Config)) -> Self {
+        let config = config(home, tune);
+        let mut started = Self::run(&config).await;
         for _ in 0..600 {
             match &started {
                 Err(why) if why.contains("is locked") => {}
                 _ => break,
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
-            started = Self::try_start(home, &tune).await;
+            started = Self::run(&config).await;
         }
         started.expect("the sidecar starts")
     }
@@ -33,12 +43,11 @@ impl Sidecar {
         home: &Path,
         tune: impl FnOnce(&mut Config),
     ) -> Result<Self, String> {
-        let mut config = Config::default();
-        let any = "127.0.0.1:0".parse().unwrap();
-        (config.listen.http, config.listen.otlp_grpc, config.listen.otlp_http) = (any, any, any);
-        config.data.dir = home.join("data");
-        tune(&mut config);
-        let running = start(&config, None).await.map_err(|e| e.to_string())?;
+        Self::run(&config(home, tune)).await
+    }
+
+    async fn run(config: &Config) -> Result<Self, String> {
+        let running = start(config, None).await.map_err(|e| e.to_string())?;
         let api = Api::new(running.http);
         Ok(Self { running, api })
     }
