@@ -16,7 +16,7 @@ use crate::data::{EventTime, RpcKey, RpcKind, SavedModel};
 use crate::graph::{CausalNet, Quality, RpcGraph};
 
 /// Changes when old weights no longer mean the same.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// Sizes every network is built from.
 const SIZES: [usize; 5] = [SERVER_INPUTS, NET_INPUTS, LATENTS, LEVEL_COUNT, HIDDEN];
 

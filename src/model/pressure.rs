@@ -9,6 +9,7 @@
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use super::layout::{log_ms, mean_ms};
 use super::load::{per_service, served};
 use super::shift::moved;
 use crate::data::Frame;
@@ -19,6 +20,8 @@ use crate::stats::{median, quantile};
 const EDGES: [f64; 6] = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0];
 /// Values in a bin before they are believed, of one service and of all.
 const VALUES_MIN: (usize, usize) = (12, 24);
+/// How far beyond what was seen a rise is continued, ln of work in flight.
+const BEYOND_MAX: f64 = 2.5;
 /// Keeps the logarithm of work in flight finite.
 const BUSY_MIN: f64 = 1e-6;
 
@@ -60,9 +63,20 @@ impl Pressure {
     /// Usual rise at this much work in flight, and deviation around it.
     pub(super) fn at(&self, in_flight: f64) -> (f64, f64) {
         let Some(n) = bin_of(in_flight) else { return (0.0, 0.0) };
-        // Beyond what was seen, the nearest that was.
-        self.bins[..=n].iter().rev().flatten().next().copied().unwrap_or((0.0, 0.0))
+        let seen = (0..=n).rev().find_map(|m| self.bins[m].map(|usual| (m, usual)));
+        let Some((m, (usual, deviation))) = seen else { return (0.0, 0.0) };
+        (grown(usual, EDGES[m], in_flight.min(EDGES[m] + BEYOND_MAX), m == n), deviation)
     }
+}
+
+/// The rise at `to` when it was `rise` from `from` on, both ln of work in flight. What each request holds adds up, so
+/// the level rises in proportion to the requests; within a bin that `was_seen` it stays as it is.
+fn grown(rise: f64, from: f64, to: f64, was_seen: bool) -> f64 {
+    if was_seen {
+        return rise;
+    }
+    let by_request = rise.exp_m1() / from.exp_m1();
+    (by_request * to.exp_m1()).ln_1p()
 }
 
 /// Centre and deviation of what is usual, from the lower half alone: up to half of the values may be
@@ -80,27 +94,26 @@ fn bin_of(in_flight: f64) -> Option<usize> {
     EDGES.iter().rposition(|edge| in_flight >= *edge)
 }
 
-/// What all requests of each service take together, at two levels of latency: `[service][level]`.
-fn busy(frame: &Frame, net: &CausalNet) -> Vec<[f64; 2]> {
-    let of =
-        |level: usize| per_service(frame, net, |w| w.count as f64 * f64::from(w.server.0[level]));
-    of(0).into_iter().zip(of(2)).map(|(middle, high)| [middle, high]).collect()
+/// What all requests of each service take together: `[service]`. The mean counts, not the median: of many kinds of
+/// requests, few that take long are most of what is in flight.
+fn busy(frame: &Frame, net: &CausalNet) -> Vec<f64> {
+    per_service(frame, net, |w| w.count as f64 * f64::from(mean_ms(&w.server.0.map(log_ms))))
 }
 
 /// Work in flight of every service (requests times their time at the server: Little's law) while QoS is
 /// met.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct InFlight {
-    normal: Vec<[f64; 2]>,
+    normal: Vec<f64>,
 }
 
 impl InFlight {
     /// Medians over frames that met QoS.
     pub(super) fn fit(frames: &[&Frame], met: &[bool], net: &CausalNet) -> Self {
         let calm = frames.iter().zip(met).filter(|(_, met)| **met);
-        let calm: Vec<Vec<[f64; 2]>> = calm.map(|(f, _)| busy(f, net)).collect();
-        let middle = |j: usize, k: usize| median(calm.iter().map(|b| b[j][k])).unwrap_or(0.0);
-        Self { normal: (0..net.services.len()).map(|j| [middle(j, 0), middle(j, 1)]).collect() }
+        let calm: Vec<Vec<f64>> = calm.map(|(f, _)| busy(f, net)).collect();
+        let middle = |j: usize| median(calm.iter().map(|b| b[j])).unwrap_or(0.0);
+        Self { normal: (0..net.services.len()).map(middle).collect() }
     }
 
     /// The same for `net` after a change: services that were not `trained` keep what they had where they
@@ -118,23 +131,20 @@ impl InFlight {
         let known = Self { normal: (0..net.services.len()).map(known).collect() };
         let requests: Vec<Vec<f64>> = calm.iter().map(|f| served(f, net)).collect();
         let rise = known.of_all(calm, net);
-        let refresh = |(j, normal): (usize, &[f64; 2])| {
+        let refresh = |(j, normal): (usize, &f64)| {
             if !trained[j] || matching[j].is_none() {
                 return *normal;
             }
             let seen = (0..calm.len()).filter(|t| requests[*t][j] > 0.0);
             let moves: Vec<f64> = seen.map(|t| rise[[j, t]] - load(j, t)).collect();
-            normal.map(|n| n.max(BUSY_MIN) * moved(&moves, 0.0).exp())
+            normal.max(BUSY_MIN) * moved(&moves, 0.0).exp()
         };
         Self { normal: known.normal.iter().enumerate().map(refresh).collect() }
     }
 
     /// ln relative to normal, by service.
     pub(super) fn of(&self, frame: &Frame, net: &CausalNet) -> Vec<f64> {
-        let log = |(now, normal): ([f64; 2], &[f64; 2])| {
-            let part = |k: usize| (now[k].max(BUSY_MIN) / normal[k].max(BUSY_MIN)).ln();
-            (part(0) + part(1)) / 2.0
-        };
+        let log = |(now, normal): (f64, &f64)| (now.max(BUSY_MIN) / normal.max(BUSY_MIN)).ln();
         busy(frame, net).into_iter().zip(&self.normal).map(log).collect()
     }
 
@@ -166,10 +176,14 @@ mod tests {
     }
 
     #[test]
-    fn calm_explains_nothing_and_more_than_was_ever_seen_as_much_as_the_most() {
+    fn calm_explains_nothing_and_more_than_was_ever_seen_in_proportion() {
         let fit = Pressure::fit(&pairs(60), None);
         assert_eq!(fit.at(0.2), (0.0, 0.0));
-        assert_eq!(fit.at(9.0), fit.at(2.5));
+        // A rise by a quarter at e^2 - 1 times the usual; at e^3 - 1 times by three times as much.
+        let (usual, _) = fit.at(2.5);
+        let expected = (usual.exp_m1() * 3.0_f64.exp_m1() / 2.0_f64.exp_m1()).ln_1p();
+        assert!((fit.at(3.0).0 - expected).abs() < 1e-9);
+        assert_eq!(fit.at(9.0), fit.at(4.5));
         assert_eq!(fit.at(1.2), (0.0, 0.0));
     }
 
