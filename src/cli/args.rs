@@ -157,7 +157,8 @@ pub enum Study {
 #[derive(Debug, Args)]
 pub struct StudyArgs {
     /// This application instead of the usual ones; may be repeated: chain, fanout, social-network,
-    /// media-service, hotel-reservation, or random:N[:SEED], a generated one of N services
+    /// media-service, hotel-reservation; or generated ones of N services: random:N[:SEED], or gateway:N[:SEED],
+    /// whose requests all enter by one operation
     #[arg(long = "app", value_name = "NAME", value_parser = app)]
     pub apps: Vec<String>,
     /// Seed of the application, its load, its faults and the training
@@ -212,6 +213,12 @@ pub struct AccuracyArgs {
     /// Leave out metrics of shortage (throttling, stalls, major faults); only usage remains
     #[arg(long)]
     pub usage_only: bool,
+    /// Share of the requests that is traced, as 0.02
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub traced: Option<f64>,
+    /// Length of an interval, seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub interval: Option<u64>,
     /// Latency histograms of a service graph, with these buckets, instead of spans
     #[arg(long, value_name = "BUCKETS")]
     pub histograms: Option<Histograms>,
@@ -221,6 +228,10 @@ pub struct AccuracyArgs {
     /// Below the table, the violations that were not answered right
     #[arg(long)]
     pub details: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|s| *s > 0.0 && *s <= 1.0).ok_or("above 0, at most 1".to_string())
 }
 
 fn app(name: &str) -> Result<String, String> {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::io::{BufRead as _, BufReader};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::args::{Histograms, Study, StudyArgs};
 use super::progress::Progress;
@@ -22,7 +22,9 @@ pub(super) fn study(study: &Study) -> ExitCode {
             let (usage_only, compare) = (args.usage_only, args.compare);
             let histograms = args.histograms.map(Histograms::buckets);
             let options = options(&args.study);
-            let what = Accuracy { options, usage_only, histograms, compare };
+            let interval = args.interval.map(Duration::from_secs);
+            let traced = args.traced;
+            let what = Accuracy { options, usage_only, traced, interval, histograms, compare };
             run(&args.study, args.details, &|at| accuracy(&what, at))
         }
         Study::Instrumentation { cut, study } => {

@@ -37,7 +37,7 @@ mod tests;
 mod tracer;
 
 pub use apps::{
-    chain, fanout, hotel_reservation, media_service, named_app, paper_apps, random_graph,
+    chain, fanout, gateway, hotel_reservation, media_service, named_app, paper_apps, random_graph,
     social_network,
 };
 pub use config::SimConfig;

@@ -1,6 +1,8 @@
 //! Fig. 12: accuracy, false negatives and false positives, application by application, of Sage and
 //! of the systems it is compared with.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -12,7 +14,7 @@ use super::surroundings::{Failure, Parts, Surroundings};
 use super::table::{Entry, Table};
 use super::told::told;
 use crate::lab::plot::{Axis, Bars, Figure, Marks, Panel};
-use crate::lab::sim::{AppSpec, SimConfig};
+use crate::lab::sim::AppSpec;
 use crate::lab::wire::Buckets;
 use crate::lab::{Trial, contest, record};
 
@@ -27,6 +29,10 @@ pub struct Accuracy {
     pub options: Options,
     /// Without metrics of shortage.
     pub usage_only: bool,
+    /// Share of the requests that is traced; a tenth when not said.
+    pub traced: Option<f64>,
+    /// Length of an interval; the product's own when not said.
+    pub interval: Option<Duration>,
     /// Service graphs with these buckets instead of spans.
     pub histograms: Option<Buckets>,
     /// Whether the compared systems take part.
@@ -62,6 +68,12 @@ pub fn accuracy(what: &Accuracy, at: &Surroundings<'_>) -> Result<Report, Failur
                                  "compare": compare });
         if let Some(buckets) = what.histograms {
             params["histograms"] = json!(buckets);
+        }
+        if let Some(traced) = what.traced {
+            params["traced"] = json!(traced);
+        }
+        if let Some(interval) = what.interval {
+            params["interval_s"] = json!(interval.as_secs());
         }
         params
     };
@@ -100,7 +112,9 @@ fn one(
 ) -> Result<Part, Failure> {
     let seed = what.options.seed;
     let mut trial = Trial::new(spec.clone(), size.train, size.test, seed);
-    trial.observe = SimConfig { usage_metrics_only: what.usage_only, ..trial.observe };
+    trial.observe.usage_metrics_only = what.usage_only;
+    trial.observe.trace_ratio = what.traced.unwrap_or(trial.observe.trace_ratio);
+    trial.interval = what.interval.unwrap_or(trial.interval);
     trial.histograms = what.histograms;
     trial.labelled = what.compare;
     let record = record(&trial, &between(progress, 0.0, 0.4))?;

@@ -1,5 +1,6 @@
 //! A violation that was not answered right, in words.
 
+use crate::data::MetricEvidence;
 use crate::lab::Case;
 use crate::lab::sim::{AppSpec, Fault};
 
@@ -18,16 +19,20 @@ pub(super) fn told(spec: &AppSpec, case: &Case) -> Option<String> {
     };
     let named = case.verdict.root_causes.iter().map(|c| {
         let resource = c.resource.map_or_else(|| "not a resource".to_string(), |r| r.to_string());
-        format!("{} {resource} (P {:.2}, {:.0} ms)", c.service, c.probability, c.counterfactual_ms)
+        let metric =
+            |m: &MetricEvidence| format!("{} {:.3}, normally {:.3}", m.name, m.observed, m.normal);
+        let metrics: Vec<String> = c.metrics.iter().map(metric).collect();
+        let (p, ms, metrics) = (c.probability, c.counterfactual_ms, metrics.join("; "));
+        format!("\n    {} {resource} (P {p:.2}, {ms:.0} ms) {metrics}", c.service)
     });
     let start = case.verdict.interval.map(|i| i.start.to_string()).unwrap_or_default();
     Some(format!(
-        "{} {start} {}\n  injected: {}\n  to blame, {} of: {}\n  named: {}",
+        "{} {start} {}\n  injected: {}\n  to blame, {} of: {}\n  named:{}",
         spec.name,
         if is_right { "inexact" } else { "wrong" },
         names(&minute.faults),
         if blame.alternatives { "any" } else { "all" },
         names(&blame.faults),
-        named.collect::<Vec<_>>().join(", ")
+        named.collect::<String>()
     ))
 }

@@ -21,5 +21,5 @@ pub use hotel_reservation::hotel_reservation;
 pub use media_service::media_service;
 pub use named::named_app;
 pub use paper::paper_apps;
-pub use random_graph::random_graph;
+pub use random_graph::{gateway, random_graph};
 pub use social_network::social_network;

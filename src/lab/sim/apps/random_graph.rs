@@ -9,7 +9,7 @@
 
 use super::draft::{Draft, Target, Tier, cpu, disk, once};
 use crate::lab::sim::random::{For, Key, Stream};
-use crate::lab::sim::spec::{AppSpec, CallSpec, Kind, Step};
+use crate::lab::sim::spec::{AppSpec, CallSpec, Entry, Kind, OpSpec, ServiceSpec, Step};
 
 /// Services that can be asked for.
 const SERVICES: std::ops::RangeInclusive<usize> = 5..=20_000;
@@ -48,6 +48,26 @@ pub fn random_graph(services: usize, seed: u64) -> AppSpec {
     for service in app.services.iter_mut().filter(|s| s.kind != Kind::Frontend) {
         service.queue_in_span = queue_in_span;
     }
+    size(&mut app);
+    app
+}
+
+/// The same behind a gateway that takes every request in one operation, `/*`, and hands it on: what users see is a
+/// mixture of all pages, and only the gateway's callees tell them apart.
+pub fn gateway(services: usize, seed: u64) -> AppSpec {
+    let mut app = random_graph(services.saturating_sub(1), seed);
+    let through = |entry: &Entry| {
+        let page = CallSpec { service: entry.service, op: entry.op, probability: 1.0, times: 1 };
+        OpSpec { name: "/*".into(), steps: vec![cpu(250.0), Step::Call(page), cpu(150.0)] }
+    };
+    let ops = app.entries.iter().map(through).collect();
+    for (op, entry) in app.entries.iter_mut().enumerate() {
+        *entry = Entry { service: app.services.len(), op, ..*entry };
+    }
+    let frontend = app.services.iter().find(|s| s.kind == Kind::Frontend);
+    let Some(frontend) = frontend.cloned() else { return app };
+    app.services.push(ServiceSpec { name: "gateway".into(), ops, ..frontend });
+    app.name = format!("gateway-{services}-{seed}");
     size(&mut app);
     app
 }
