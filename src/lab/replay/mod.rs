@@ -1,10 +1,11 @@
-//! A recorded system through the real listeners: Online Boutique as the Nezha data set has it.
+//! A recorded system through the real listeners, in the form of the Nezha data set.
 //!
 //! In: the directory of the recording. Out: a table and a score. Labels are read only to know when
 //! to ask, and to score the answers; nothing of them reaches the sidecar.
 
 mod labels;
 mod metrics;
+mod objectives;
 mod recording;
 mod run;
 mod score;

@@ -7,26 +7,23 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::labels::{FAULT_MS, Fault, Labels};
+use super::objectives::objectives;
 use super::recording::Recording;
 use super::score::Row;
 use super::{metrics, spans};
 use crate::config::Config;
 use crate::data::{EventTime, Frame, QosTarget};
 use crate::lab::wire::{Api, SpanSender, alert_json};
-use crate::stats::median;
 
 /// Rows are a minute apart, so intervals are a minute long.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Latency objectives an operator of the shop would have: what its users wait for, with a limit
-/// taken from the minutes in which nothing was injected.
-const OBJECTIVES: [(&str, f64); 4] =
-    [("frontend", 0.5), ("frontend", 0.9), ("checkoutservice", 0.5), ("checkoutservice", 0.9)];
-/// The limit of an objective is this much above the median.
-const SLACK: f64 = 1.3;
 /// The rule behind such an alert waits this long before it fires (`for: 1m`).
 const FOR: Duration = Duration::from_secs(60);
 /// How long training may take.
 const TRAINING_S: u64 = 1800;
+
+/// Why nothing can be asked.
+const NO_OBJECTIVE: &str = "no objective: in most minutes without faults too few requests enter the application to tell its latency";
 
 /// A running sidecar.
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +66,7 @@ pub async fn run(
         .iter()
         .filter(|f| labels.is_free_of_faults(f.interval.start, f.interval.end))
         .collect();
-    let objectives: Vec<QosTarget> = OBJECTIVES
-        .iter()
-        .filter_map(|(service, quantile)| objective(service, *quantile, &usual))
-        .collect();
+    let objectives = objectives(&usual);
     agree(&api, sidecar.config, &objectives).await?;
     train(&api, progress).await?;
     ask_everything(&api, &labels, &frames, &objectives, progress).await
@@ -94,13 +88,6 @@ async fn agree(api: &Api, path: &Path, objectives: &[QosTarget]) -> Result<(), F
         return Err(format!("reload: {status} {}", String::from_utf8_lossy(&text)).into());
     }
     Ok(())
-}
-
-/// "Not more than [`SLACK`] above what is usual."
-fn objective(service: &str, quantile: f64, frames: &[&Frame]) -> Option<QosTarget> {
-    let probe = QosTarget { service: service.into(), quantile, target_ms: f64::INFINITY };
-    let usual = median(frames.iter().filter_map(|f| probe.observed_ms(f)))?;
-    Some(QosTarget { target_ms: usual * SLACK, ..probe })
 }
 
 /// Sends everything in order of time.
@@ -203,7 +190,7 @@ async fn ask(
         .collect();
     // Stable: objectives stand in the order of their distance from the users.
     factors.sort_by_key(|(minutes, ..)| std::cmp::Reverse(*minutes));
-    let (_, factor, most) = factors.first().ok_or("none of the expected services is recorded")?;
+    let (_, factor, most) = factors.first().ok_or(NO_OBJECTIVE)?;
     let violated = format!("{} p{:.0} x{factor:.2}", most.service, most.quantile * 100.0);
     let alerts: Vec<Value> = factors
         .iter()
