@@ -1,6 +1,5 @@
 //! What every endpoint needs to hand on what it accepted.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use super::error::Rejection;
 use super::metrics::{DropLabels, Metrics};
 use crate::data::{EventTime, Series, Span, Telemetry};
 use crate::delivery::AlertDelivery;
+use crate::hash::HashSet;
 use crate::queue::Sender;
 
 /// How long a request waits for room in the queue before its sender is told to come again.

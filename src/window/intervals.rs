@@ -1,8 +1,9 @@
 //! Which intervals are open, and what may still go into them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use crate::data::{EventTime, Interval};
+use crate::hash::HashSet;
 
 /// The open intervals.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ mod tests {
         assert_eq!(intervals.admit(EventTime(7_000)), Err("intervals_full"));
         assert_eq!(intervals.admit(EventTime(9_999)), Ok(9_000));
         assert_eq!(intervals.close_before(5_999), None);
-        assert_eq!(intervals.close_before(6_000), Some((5_000, HashSet::from([1]))));
+        assert_eq!(intervals.close_before(6_000), Some((5_000, HashSet::from_iter([1]))));
         assert_eq!(intervals.admit(EventTime(5_500)), Err("late"));
         assert_eq!(intervals.admit(EventTime(20_000)), Ok(20_000));
     }

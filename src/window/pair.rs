@@ -3,11 +3,10 @@
 //! In: the spans of one trace, in any order. Out: [`Pairing`], the RPCs that ended before a moment.
 //! Absent on purpose: clocks and limits. Lateness is decided by the caller.
 
-use std::collections::{HashMap, HashSet};
-
 use super::skew::{HostPair, RawDelays};
 use super::traces::{Trace, Waiting};
 use crate::data::{Half, Name, PeerKind, RpcKey, RpcKind, Span, USER};
+use crate::hash::{HashMap, HashSet};
 
 /// One RPC of one request.
 #[derive(Debug)]
@@ -145,11 +144,11 @@ impl<'a> View<'a> {
     fn of(trace: &'a Trace) -> Self {
         let mut view = Self {
             trace,
-            callers: HashMap::new(),
-            others: HashMap::new(),
-            callees: HashMap::new(),
-            serving: HashMap::new(),
-            calling: HashSet::new(),
+            callers: HashMap::default(),
+            others: HashMap::default(),
+            callees: HashMap::default(),
+            serving: HashMap::default(),
+            calling: HashSet::default(),
         };
         for (i, w) in trace.spans.iter().enumerate() {
             match w.span.half {

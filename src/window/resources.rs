@@ -1,11 +1,12 @@
 //! Samples -> features of every service, replica by replica.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::Config;
 use super::series::SeriesState;
 use super::target::{Binder, Binding, Part, Target};
 use crate::data::{FeatureSpec, FeatureWindow, Name, Replica, Scale, Series, ServiceWindow};
+use crate::hash::HashMap;
 
 /// Nodes of replicas remembered from spans and series.
 const REPLICAS_MAX: usize = 100_000;
@@ -44,8 +45,8 @@ impl Resources {
             interval_ms: ms(config.interval),
             stale_ms: ms(config.stale_after),
             series_max: config.series_max,
-            series: HashMap::new(),
-            places: HashMap::new(),
+            series: HashMap::default(),
+            places: HashMap::default(),
         }
     }
 
@@ -89,7 +90,7 @@ impl Resources {
 
     /// The features of the interval that starts at `start_ms`; intervals close in order.
     pub(super) fn close(&mut self, start_ms: i64) -> Vec<ServiceWindow> {
-        let mut table: HashMap<Target, Vec<Parts>> = HashMap::new();
+        let mut table: HashMap<Target, Vec<Parts>> = HashMap::default();
         let width = self.features.len();
         let mut located = Vec::new();
         for (binding, state) in self.series.values_mut() {
@@ -125,7 +126,7 @@ impl Resources {
 
     fn assemble(&self, mut table: HashMap<Target, Vec<Parts>>) -> Vec<ServiceWindow> {
         let mut services: BTreeMap<Name, BTreeMap<Name, (Name, Vec<Parts>)>> = BTreeMap::new();
-        let mut rest: HashMap<Target, Vec<Parts>> = HashMap::new();
+        let mut rest: HashMap<Target, Vec<Parts>> = HashMap::default();
         for (target, row) in table.drain() {
             match target {
                 Target::Replica { service, replica } => {

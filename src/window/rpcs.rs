@@ -1,11 +1,12 @@
 //! RPCs of one open interval: counts and latency sketches, bounded in number.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::pair::Call;
 use super::sketch::Sketch;
 use super::skew::Skews;
 use crate::data::{Name, OVERFLOW, RpcKey, RpcKind, RpcWindow};
+use crate::hash::{HashMap, HashSet};
 
 #[derive(Debug)]
 struct Sketches {

@@ -6,9 +6,10 @@
 //! median over the last intervals, so that a link that turns slow in one direction is not mistaken
 //! for a clock that jumped.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::data::Name;
+use crate::hash::HashMap;
 
 /// Offsets remembered per pair of hosts, one an interval.
 const REMEMBERED: usize = 9;

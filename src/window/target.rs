@@ -1,9 +1,8 @@
 //! Whose sample is it? Labels -> service, replica and node, and the features a series feeds.
 
-use std::collections::HashMap;
-
 use super::config::Config;
 use crate::data::{MetricKind, Name, Scope, Series};
+use crate::hash::HashMap;
 
 /// Whom a series describes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +43,7 @@ pub(super) struct Binder {
 
 impl Binder {
     pub(super) fn new(config: &Config) -> Self {
-        let mut by_metric: HashMap<String, Vec<(usize, Part)>> = HashMap::new();
+        let mut by_metric: HashMap<String, Vec<(usize, Part)>> = HashMap::default();
         for (i, feature) in config.features.iter().enumerate() {
             by_metric.entry(feature.metric.clone()).or_default().push((i, Part::Value));
             if let Some(per) = &feature.per {

@@ -3,9 +3,10 @@
 //! A span waits until the interval in which it ended closes. A trace is forgotten when nothing in
 //! it can matter any more; when too many spans wait, the traces that came first go first.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use crate::data::{EventTime, Half, Span};
+use crate::hash::{HashMap, HashSet};
 
 /// One trace as far as it has come.
 #[derive(Debug, Default)]
@@ -58,7 +59,7 @@ pub(super) struct Traces {
 
 impl Traces {
     pub(super) fn new(waiting_max: usize) -> Self {
-        Self { by_id: HashMap::new(), arrival: VecDeque::new(), waiting: 0, waiting_max }
+        Self { by_id: HashMap::default(), arrival: VecDeque::new(), waiting: 0, waiting_max }
     }
 
     /// Adds a span.

@@ -1,6 +1,5 @@
 //! Telemetry in, one [`Frame`] per interval out. Pure: time comes in with the data.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use super::config::Config;
@@ -15,6 +14,7 @@ use super::skew::Skews;
 use super::traces::{Added, Traces};
 use super::watermark::Watermark;
 use crate::data::{EventTime, Frame, Half, Interval, Name, RpcWindow, Series, Span};
+use crate::hash::HashSet;
 
 /// How far the windows have come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

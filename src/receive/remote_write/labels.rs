@@ -1,10 +1,10 @@
 //! Labels of one series: borrowed, checked, and turned into shared names.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use super::limits::Limits;
 use crate::data::Name;
+use crate::hash::HashMap;
 
 /// What is wrong with a series; said in words only when somebody will read it.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,12 +1,11 @@
 //! All histograms that are followed, and what is known about who shows which edge.
 
-use std::collections::HashMap;
-
 use super::assemble::{Assembled, Ends, Gathered};
 use super::config::Config;
 use super::convention::{Binding, Known, bind, known};
 use super::state::State;
 use crate::data::{Histogram, Name, RpcWindow, Sample, Series};
+use crate::hash::HashMap;
 
 /// Edges and callees remembered.
 const REMEMBERED_MAX: usize = 100_000;
@@ -73,9 +72,9 @@ impl Histograms {
             config: config.clone(),
             interval_ms,
             stale_ms,
-            followed: HashMap::new(),
-            shown: HashMap::new(),
-            called: HashMap::new(),
+            followed: HashMap::default(),
+            shown: HashMap::default(),
+            called: HashMap::default(),
         }
     }
 
