@@ -90,7 +90,7 @@ fn otlp_spans_to_a_frame(bencher: Bencher) {
         let mut frames = Vec::new();
         for body in &bodies {
             let (spans, _) = read_export(body, NAME_BYTES_MAX, ITEMS_MAX).expect("just encoded");
-            windower.push_spans(spans, Duration::ZERO);
+            windower.push_spans(&spans, Duration::ZERO);
             frames.extend(windower.close(Duration::ZERO));
         }
         assert!(!frames.is_empty());
