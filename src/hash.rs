@@ -6,7 +6,7 @@
 //! randomness, not from addresses and the time of day as foldhash's own would be, and every map adds one of
 //! its own, so that keys which collide in one map do not in the next.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher as _, RandomState};
 use std::sync::OnceLock;
 
 use foldhash::SharedSeed;
@@ -37,6 +37,14 @@ impl BuildHasher for Keyed {
     fn build_hasher(&self) -> Self::Hasher {
         self.0.build_hasher()
     }
+}
+
+/// The hash of `bytes` under one key for all of the process, to be kept with them.
+pub fn hash_of(bytes: &[u8]) -> u64 {
+    static KEYED: OnceLock<Keyed> = OnceLock::new();
+    let mut hasher = KEYED.get_or_init(Keyed::default).build_hasher();
+    hasher.write(bytes);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::budget::Budget;
 use super::config::Config;
 use super::error::Rejection;
 use super::metrics::{DropLabels, Metrics};
+use super::remote_write::Known;
 use crate::data::{EventTime, Series, Span, Telemetry};
 use crate::delivery::AlertDelivery;
 use crate::hash::HashSet;
@@ -31,6 +32,8 @@ pub struct Intake {
     pub telemetry: Sender<Telemetry>,
     /// Towards the diagnoses.
     pub alerts: mpsc::Sender<AlertDelivery>,
+    /// Series that came before.
+    pub known: Arc<Known>,
     /// Metric names worth keeping.
     pub wanted: Arc<HashSet<String>>,
     /// Start of the oldest open interval, milliseconds; older data comes too late.

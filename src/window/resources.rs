@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::config::Config;
 use super::series::SeriesState;
 use super::target::{Binder, Binding, Part, Target};
-use crate::data::{FeatureSpec, FeatureWindow, Name, Replica, Scale, Series, ServiceWindow};
-use crate::hash::HashMap;
+use crate::data::{
+    FeatureSpec, FeatureWindow, Labels, Name, Replica, Scale, Series, ServiceWindow,
+};
+use crate::hash::{HashMap, HashSet};
 
 /// Nodes of replicas remembered from spans and series.
 const REPLICAS_MAX: usize = 100_000;
+/// Series remembered as nobody's. Beyond it all are looked at anew.
+const UNBOUND_MAX: usize = 50_000;
 
 /// State of all series.
 #[derive(Debug)]
@@ -20,7 +24,9 @@ pub(super) struct Resources {
     interval_ms: i64,
     stale_ms: i64,
     series_max: usize,
-    series: HashMap<Vec<(Name, Name)>, (Binding, SeriesState)>,
+    series: HashMap<Labels, (Binding, SeriesState)>,
+    /// Series that are nobody's, as their labels say: they come again and again.
+    unbound: HashSet<Labels>,
     /// Where each replica runs: (service, replica) -> place.
     places: HashMap<(Name, Name), Place>,
 }
@@ -46,6 +52,7 @@ impl Resources {
             stale_ms: ms(config.stale_after),
             series_max: config.series_max,
             series: HashMap::default(),
+            unbound: HashSet::default(),
             places: HashMap::default(),
         }
     }
@@ -56,15 +63,29 @@ impl Resources {
     /// Why it is not followed: no feature takes it, no label says whose it is, or too many are followed
     /// already.
     pub(super) fn follow(&mut self, series: &Series) -> Result<&mut SeriesState, &'static str> {
-        if !self.series.contains_key(&series.labels) {
+        if !self.follows(&series.labels) {
             if self.series.len() >= self.series_max {
                 return Err("limit");
             }
-            let binding = self.binder.bind(series).ok_or("unbound")?;
+            if self.unbound.contains(&series.labels) {
+                return Err("unbound");
+            }
+            let Some(binding) = self.binder.bind(series) else {
+                if self.unbound.len() >= UNBOUND_MAX {
+                    self.unbound.clear();
+                }
+                self.unbound.insert(series.labels.clone());
+                return Err("unbound");
+            };
             let state = SeriesState::new(binding.kind, self.interval_ms, self.stale_ms);
             self.series.insert(series.labels.clone(), (binding, state));
         }
         self.series.get_mut(&series.labels).map(|(_, state)| state).ok_or("unbound")
+    }
+
+    /// Whether the series with these labels is followed.
+    pub(super) fn follows(&self, labels: &Labels) -> bool {
+        self.series.contains_key(labels)
     }
 
     /// Somebody said at `t_ms` where a replica runs.

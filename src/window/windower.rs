@@ -72,6 +72,23 @@ impl Default for Run<'_> {
     }
 }
 
+/// The state of what `series` is followed as.
+fn follow<'a>(
+    resources: &'a mut Resources,
+    histograms: &'a mut Histograms,
+    series: &Series,
+) -> Result<Followed<'a>, &'static str> {
+    // Nothing that resources follow is a latency histogram: most need not be offered.
+    if !resources.follows(&series.labels) {
+        match histograms.offer(series) {
+            Offered::Foreign => {}
+            Offered::Refused(reason) => return Err(reason),
+            Offered::Taken(latency) => return Ok(Followed::Latency(latency)),
+        }
+    }
+    resources.follow(series).map(Followed::Resource)
+}
+
 /// The state of all open intervals.
 #[derive(Debug)]
 pub struct Windower {
@@ -196,43 +213,43 @@ impl Windower {
 
     /// Takes series; `now` as in [`Windower::push_spans`].
     pub fn push_series(&mut self, series: &[Series], now: Duration) {
+        let mut newest_ms = None;
         for one in series {
-            let followed = match self.histograms.offer(one) {
-                Offered::Foreign => self.resources.follow(one).map(Followed::Resource),
-                Offered::Refused(reason) => Err(reason),
-                Offered::Taken(latency) => Ok(Followed::Latency(latency)),
-            };
-            let mut followed = match followed {
+            let (metrics, intervals) = (&self.metrics, &mut self.intervals);
+            let mut followed = match follow(&mut self.resources, &mut self.histograms, one) {
                 Ok(followed) => followed,
                 Err(reason) => {
-                    self.metrics.series_dropped.get_or_create(&ReasonLabels { reason }).inc();
+                    metrics.series_dropped.get_or_create(&ReasonLabels { reason }).inc();
                     continue;
                 }
             };
             for sample in &one.samples {
-                self.watermark.observe(&self.scraper, sample.time_ms, now);
-                let taken = self.intervals.admit(EventTime(sample.time_ms)).and_then(|start| {
-                    self.intervals.open(start);
+                newest_ms = newest_ms.max(Some(sample.time_ms));
+                let taken = intervals.admit(EventTime(sample.time_ms)).and_then(|start| {
+                    intervals.open(start);
                     match &mut followed {
                         Followed::Resource(state) => state.push(*sample),
                         Followed::Latency(latency) => latency.push(*sample),
                     }
                 });
                 if let Err(reason) = taken {
-                    self.metrics.drop_items("sample", reason, 1);
+                    metrics.drop_items("sample", reason, 1);
                 }
             }
             let Followed::Latency(mut latency) = followed else { continue };
             for histogram in &one.histograms {
-                self.watermark.observe(&self.scraper, histogram.time_ms, now);
-                let taken = self.intervals.admit(EventTime(histogram.time_ms)).and_then(|start| {
-                    self.intervals.open(start);
+                newest_ms = newest_ms.max(Some(histogram.time_ms));
+                let taken = intervals.admit(EventTime(histogram.time_ms)).and_then(|start| {
+                    intervals.open(start);
                     latency.push_native(histogram)
                 });
                 if let Err(reason) = taken {
-                    self.metrics.drop_items("histogram", reason, 1);
+                    metrics.drop_items("histogram", reason, 1);
                 }
             }
+        }
+        if let Some(newest_ms) = newest_ms {
+            self.watermark.observe(&self.scraper, newest_ms, now);
         }
         self.metrics.series.set(self.resources.len() as i64);
         self.metrics.histograms.set(self.histograms.len() as i64);
