@@ -1,6 +1,5 @@
 //! Bytes to data values: OTLP as a real sender wrote it, and remote write of 2,000 series.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use divan::Bencher;
@@ -9,16 +8,18 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use sage::data::{Sample, Series};
+use sage::data::{FeatureSpec, MetricKind, Name, Sample, Series};
+use sage::hash::HashSet;
 use sage::lab::sim::{SimConfig, Simulator, social_network};
 use sage::lab::wire::{encode_export, encode_write};
 use sage::receive::remote_write_proto::v1;
-use sage::receive::{WriteLimits, decode_export, decode_write_request, read_export};
+use sage::receive::{KnownSeries, WriteLimits, decode_export, decode_knowing, read_export};
 use sage::window::{self, Windower};
 
 const SPANS: usize = 1000;
 const ATTRIBUTES: usize = 10;
 const SERIES: usize = 2000;
+const SCRAPES: usize = 10;
 const NAME_BYTES_MAX: usize = 4096;
 const ITEMS_MAX: u32 = 1 << 20;
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -90,7 +91,7 @@ fn otlp_spans_to_a_frame(bencher: Bencher) {
         let mut frames = Vec::new();
         for body in &bodies {
             let (spans, _) = read_export(body, NAME_BYTES_MAX, ITEMS_MAX).expect("just encoded");
-            windower.push_spans(spans, Duration::ZERO);
+            windower.push_spans(&spans, Duration::ZERO);
             frames.extend(windower.close(Duration::ZERO));
         }
         assert!(!frames.is_empty());
@@ -102,7 +103,7 @@ fn otlp_spans_to_a_frame(bencher: Bencher) {
 fn series() -> Vec<Series> {
     let one = |n: usize| {
         let (container, metric) = (n / 10, n % 10);
-        let mut labels = vec![
+        let labels: Vec<(Name, Name)> = vec![
             ("__name__".into(), format!("container_metric_{metric}_total").into()),
             ("container".into(), format!("service-{}", container / 3).into()),
             ("id".into(), format!("/kubepods/burstable/pod{container:08x}").into()),
@@ -113,24 +114,89 @@ fn series() -> Vec<Series> {
             ("node".into(), format!("node-{}", container % 20).into()),
             ("pod".into(), format!("service-{}-7d9f8b6c5-{container:05x}", container / 3).into()),
         ];
-        labels.sort();
         let sample = Sample { time_ms: 1_785_578_400_000, value: n as f64 };
-        Series { labels, samples: vec![sample], ..Series::default() }
+        Series { labels: labels.into(), samples: vec![sample], ..Series::default() }
     };
     (0..SERIES).map(one).collect()
 }
 
+fn wanted(metrics: usize) -> HashSet<String> {
+    (0..metrics).map(|metric| format!("container_metric_{metric}_total")).collect()
+}
+
 /// Of ten metrics that are sent the feature table reads this many.
 #[divan::bench(args = [10, 1, 0])]
-fn remote_write_samples(bencher: Bencher, wanted: usize) {
+fn remote_write_samples(bencher: Bencher, metrics: usize) {
     let body = encode_write(&series());
-    let wanted: HashSet<String> =
-        (0..wanted).map(|metric| format!("container_metric_{metric}_total")).collect();
-    let limits = WriteLimits::default();
+    let (wanted, limits, known) = (wanted(metrics), WriteLimits::default(), KnownSeries::default());
     bencher.counter(ItemsCount::new(SERIES)).counter(BytesCount::new(body.len())).bench(|| {
         let bytes = snap::raw::Decoder::new().decompress_vec(&body).expect("just compressed");
-        decode_write_request(&bytes, false, |m| wanted.contains(m), &limits)
+        decode_knowing(&bytes, false, |m| wanted.contains(m), &limits, &known)
     });
+}
+
+/// The same when no series came before: labels are read and checked.
+#[divan::bench]
+fn remote_write_samples_of_new_series(bencher: Bencher) {
+    let body = encode_write(&series());
+    let limits = WriteLimits::default();
+    bencher
+        .counter(ItemsCount::new(SERIES))
+        .counter(BytesCount::new(body.len()))
+        .with_inputs(KnownSeries::default)
+        .bench_values(|known| {
+            let bytes = snap::raw::Decoder::new().decompress_vec(&body).expect("just compressed");
+            let request = decode_knowing(&bytes, false, |_| true, &limits, &known);
+            (request, known)
+        });
+}
+
+/// A feature of the table for each of the ten metrics.
+fn features() -> Vec<FeatureSpec> {
+    let like = window::builtin_features().into_iter().find(|f| f.per.is_none());
+    let like = like.expect("a feature of one metric");
+    let one = |metric: usize| FeatureSpec {
+        name: format!("metric_{metric}"),
+        metric: format!("container_metric_{metric}_total"),
+        kind: MetricKind::Counter,
+        matchers: Default::default(),
+        ..like.clone()
+    };
+    (0..10).map(one).collect()
+}
+
+/// Ten scrapes of 2,000 series, all wanted, then one that closes the interval: from bodies to a frame.
+#[divan::bench(sample_count = 20)]
+fn remote_write_samples_to_a_frame(bencher: Bencher) {
+    let mut series = series();
+    let bodies: Vec<Vec<u8>> = (0..=SCRAPES)
+        .map(|n| {
+            for one in &mut series {
+                one.samples[0].time_ms += if n < SCRAPES { 900 } else { 60_000 };
+                one.samples[0].value += 1.0;
+            }
+            encode_write(&series)
+        })
+        .collect();
+    let config =
+        window::Config { interval: INTERVAL, features: features(), ..window::Config::default() };
+    let (wanted, limits, known) = (wanted(10), WriteLimits::default(), KnownSeries::default());
+    let windower = || Windower::new(&config, window::Metrics::default());
+    bencher.counter(ItemsCount::new((SCRAPES + 1) * SERIES)).with_inputs(windower).bench_values(
+        |mut windower| {
+            let mut frames = Vec::new();
+            for body in &bodies {
+                let bytes =
+                    snap::raw::Decoder::new().decompress_vec(body).expect("just compressed");
+                let is_wanted = |m: &str| wanted.contains(m);
+                let request = decode_knowing(&bytes, false, is_wanted, &limits, &known);
+                windower.push_series(&request.expect("just encoded").series, Duration::ZERO);
+                frames.extend(windower.close(Duration::ZERO));
+            }
+            assert!(frames.iter().any(|f| !f.services.is_empty()));
+            (frames, windower)
+        },
+    );
 }
 
 /// The generated decoder on the same bytes; what it builds is only the beginning of the work.

@@ -53,8 +53,8 @@ fn pair_and_close(bencher: Bencher) {
         .counter(ItemsCount::new(spans.len()))
         .with_inputs(|| (windower(), spans.clone(), later.clone()))
         .bench_values(|(mut windower, spans, later)| {
-            windower.push_spans(spans, NOW);
-            windower.push_spans(later, NOW);
+            windower.push_spans(&spans, NOW);
+            windower.push_spans(&later, NOW);
             (windower.close(NOW), windower)
         });
 }
@@ -79,8 +79,8 @@ fn close(bencher: Bencher, services: usize) {
         .with_inputs(|| {
             let mut windower = windower();
             windower.push_series(&seen.series, NOW);
-            windower.push_spans(seen.spans.clone(), NOW);
-            windower.push_spans(later.clone(), NOW);
+            windower.push_spans(&seen.spans, NOW);
+            windower.push_spans(&later, NOW);
             windower
         })
         .bench_values(|mut windower| (windower.close(NOW), windower));

@@ -57,6 +57,7 @@ pub mod data;
 #[cfg(feature = "sidecar")]
 pub mod delivery;
 pub mod duration;
+pub mod hash;
 #[cfg(feature = "sidecar")]
 pub mod http;
 #[cfg(feature = "sidecar")]

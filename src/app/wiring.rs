@@ -246,6 +246,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
             config.receive.bytes_in_flight_max,
             metrics.receive.bytes_in_flight.clone(),
         ),
+        known: Arc::new(receive::KnownSeries::new(&metrics.receive)),
         metrics: metrics.receive,
         telemetry: telemetry_tx,
         alerts: delivery_tx,

@@ -49,10 +49,7 @@ pub(super) fn writes(series: &[Series], range: Range, batch: usize) -> Vec<(Vec<
             count = 0;
         }
         count += samples.len();
-        let label = |(n, v): &(crate::data::Name, crate::data::Name)| v1::Label {
-            name: n.to_string(),
-            value: v.to_string(),
-        };
+        let label = |(n, v): (&str, &str)| v1::Label { name: n.into(), value: v.into() };
         let sample = |s: &crate::data::Sample| Sample { value: s.value, timestamp: s.time_ms };
         open.push(v1::TimeSeries {
             labels: one.labels.iter().map(label).collect(),
@@ -82,7 +79,7 @@ mod tests {
     #[test]
     fn a_slice_of_series_is_what_the_sidecar_reads() {
         let series = |name: &str, times: &[i64]| Series {
-            labels: vec![("__name__".into(), name.into())],
+            labels: vec![("__name__".into(), name.into())].into(),
             samples: times.iter().map(|t| Point { time_ms: *t, value: *t as f64 }).collect(),
             histograms: Vec::new(),
         };

@@ -128,8 +128,7 @@ mod tests {
     fn a_matrix_becomes_series_with_sorted_labels() {
         let (series, histograms) = matrix(MATRIX.as_bytes(), &mut Names::default()).unwrap();
         assert_eq!((series.len(), histograms), (1, 1));
-        let labels: Vec<(&str, &str)> =
-            series[0].labels.iter().map(|(n, v)| (&**n, &**v)).collect();
+        let labels: Vec<(&str, &str)> = series[0].labels.iter().collect();
         let want = [("__name__", "up"), ("instance", "localhost:9090"), ("job", "prometheus")];
         assert_eq!(labels, want);
         let times: Vec<i64> = series[0].samples.iter().map(|s| s.time_ms).collect();

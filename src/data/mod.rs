@@ -6,6 +6,7 @@ mod feature;
 mod fix;
 mod fix_record;
 mod frame;
+mod labels;
 mod model_status;
 mod name;
 mod percentile;
@@ -28,6 +29,7 @@ pub use fix_record::{
     Rung, Watch,
 };
 pub use frame::{FeatureWindow, Frame, Replica, RpcKind, RpcWindow, ServiceWindow};
+pub use labels::{Labels, pack};
 pub use model_status::{
     FeatureUse, ModelState, ModelStatus, NodeQuality, SamplingAdvice, TrainingDone, TrainingKind,
 };

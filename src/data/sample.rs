@@ -1,6 +1,6 @@
 //! Samples of a metric as remote write delivers them.
 
-use super::name::Name;
+use super::labels::Labels;
 
 /// Bit pattern of Prometheus' stale marker: the series has ended.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -66,8 +66,8 @@ impl Histogram {
 /// Samples of one series.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
-    /// Label pairs with `__name__` among them, sorted by name.
-    pub labels: Vec<(Name, Name)>,
+    /// Label pairs with `__name__` among them.
+    pub labels: Labels,
     /// Samples in the order sent.
     pub samples: Vec<Sample>,
     /// Native histograms in the order sent; a series has samples or histograms, rarely both.
@@ -76,7 +76,7 @@ pub struct Series {
 
 impl Series {
     /// The value of label `name`.
-    pub fn label(&self, name: &str) -> Option<&Name> {
-        self.labels.iter().find(|(n, _)| &**n == name).map(|(_, v)| v)
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels.get(name)
     }
 }

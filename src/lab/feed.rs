@@ -34,7 +34,7 @@ impl Feed {
             let latencies = graph.push(&observation.spans, observation.interval.end);
             self.windower.push_series(&latencies, Duration::ZERO);
         } else {
-            self.windower.push_spans(observation.spans, Duration::ZERO);
+            self.windower.push_spans(&observation.spans, Duration::ZERO);
         }
         self.windower.push_series(&observation.series, Duration::ZERO);
         self.windower.close(Duration::ZERO).into_iter().map(Arc::new).collect()

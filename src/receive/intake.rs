@@ -1,6 +1,5 @@
 //! What every endpoint needs to hand on what it accepted.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -11,8 +10,10 @@ use super::budget::Budget;
 use super::config::Config;
 use super::error::Rejection;
 use super::metrics::{DropLabels, Metrics};
+use super::remote_write::Known;
 use crate::data::{EventTime, Series, Span, Telemetry};
 use crate::delivery::AlertDelivery;
+use crate::hash::HashSet;
 use crate::queue::Sender;
 
 /// How long a request waits for room in the queue before its sender is told to come again.
@@ -31,6 +32,8 @@ pub struct Intake {
     pub telemetry: Sender<Telemetry>,
     /// Towards the diagnoses.
     pub alerts: mpsc::Sender<AlertDelivery>,
+    /// Series that came before.
+    pub known: Arc<Known>,
     /// Metric names worth keeping.
     pub wanted: Arc<HashSet<String>>,
     /// Start of the oldest open interval, milliseconds; older data comes too late.

@@ -51,6 +51,10 @@ pub struct Metrics {
     pub samples_dropped: Family<DropLabels, Counter>,
     /// Samples and native histograms of metrics that nobody asked for.
     pub samples_ignored: Counter,
+    /// Series whose labels are known by the bytes they came as.
+    pub series_known: Gauge,
+    /// Series that became or stayed unknown for want of room.
+    pub series_forgotten: Counter,
     /// Alerts received.
     pub alerts: Counter,
 }
@@ -94,6 +98,16 @@ impl Metrics {
             "samples_ignored",
             "Samples and native histograms of metrics the feature table does not name",
             m.samples_ignored.clone(),
+        );
+        r.register(
+            "series_known",
+            "Series whose labels are not read again when they come again",
+            m.series_known.clone(),
+        );
+        r.register(
+            "series_forgotten",
+            "Series that became or stayed unknown for want of room",
+            m.series_forgotten.clone(),
         );
         r.register("alerts", "Alerts received", m.alerts.clone());
         m

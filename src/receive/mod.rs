@@ -23,7 +23,7 @@ pub use intake::Intake;
 pub use metrics::Metrics;
 pub use otlp::{decode_export, grpc_router, http_router, read_export};
 pub use remote_write::{
-    Limits as WriteLimits, WriteRequest, decode_write_request, proto as remote_write_proto,
-    router as remote_write_router,
+    Known as KnownSeries, Limits as WriteLimits, WriteRequest, decode_knowing,
+    decode_write_request, proto as remote_write_proto, router as remote_write_router,
 };
 pub use webhook::{decode_webhook, router as webhook_router};

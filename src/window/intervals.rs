@@ -1,6 +1,6 @@
 //! Which intervals are open, and what may still go into them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use crate::data::{EventTime, Interval};
 
@@ -9,20 +9,24 @@ use crate::data::{EventTime, Interval};
 pub(super) struct Intervals {
     length_ms: i64,
     max: usize,
-    /// Traces with spans that ended in an open interval, by the interval's start.
-    open: BTreeMap<i64, HashSet<u128>>,
+    /// Traces with spans that ended in an open interval, by the interval's start; some twice.
+    open: BTreeMap<i64, Vec<u128>>,
+    /// Start of an open interval: the one that was asked for last.
+    last: Option<i64>,
     horizon: Option<i64>,
 }
 
 impl Intervals {
     /// Nothing is open. At most `max` intervals of `length_ms` will be at a time.
     pub(super) fn new(length_ms: i64, max: usize) -> Self {
-        Self { length_ms: length_ms.max(1), max, open: BTreeMap::new(), horizon: None }
+        let length_ms = length_ms.max(1);
+        Self { length_ms, max, open: BTreeMap::new(), last: None, horizon: None }
     }
 
     /// Everything before `horizon` is closed already.
     pub(super) fn resume_at(&mut self, horizon: EventTime) {
         self.horizon = Some(horizon.0);
+        self.last = None;
     }
 
     /// Length of an interval, milliseconds.
@@ -32,6 +36,10 @@ impl Intervals {
 
     /// Start of the interval of `t`, if that is open or may be opened; else why not.
     pub(super) fn admit(&self, t: EventTime) -> Result<i64, &'static str> {
+        // What comes next is mostly of the same interval.
+        if let Some(start) = self.last.filter(|s| (*s..*s + self.length_ms).contains(&t.0)) {
+            return Ok(start);
+        }
         let start = Interval::containing(t, self.length_ms).start.0;
         if self.horizon.is_some_and(|h| start < h) {
             return Err("late");
@@ -43,19 +51,33 @@ impl Intervals {
     }
 
     /// Opens the interval that starts at `start`.
-    pub(super) fn open(&mut self, start: i64) -> &mut HashSet<u128> {
-        self.open.entry(start).or_default()
+    pub(super) fn open(&mut self, start: i64) {
+        if self.last != Some(start) {
+            self.open.entry(start).or_default();
+            self.last = Some(start);
+        }
     }
 
-    /// Closes the oldest interval that ends at or before `watermark`: its start and its traces.
-    pub(super) fn close_before(&mut self, watermark: i64) -> Option<(i64, HashSet<u128>)> {
+    /// The interval that starts at `start`, which opens, has spans of `trace`.
+    pub(super) fn note(&mut self, start: i64, trace: u128) {
+        self.open.entry(start).or_default().push(trace);
+        self.last = Some(start);
+    }
+
+    /// Closes the oldest interval that ends at or before `watermark`: its start and its traces, in a fixed
+    /// order, so that the same telemetry always gives the same frame.
+    pub(super) fn close_before(&mut self, watermark: i64) -> Option<(i64, Vec<u128>)> {
         let first = self.open.first_entry()?;
         let start = *first.key();
         if start + self.length_ms > watermark {
             return None;
         }
         self.horizon = Some(start + self.length_ms);
-        Some((start, first.remove()))
+        self.last = None;
+        let mut traces = first.remove();
+        traces.sort_unstable();
+        traces.dedup();
+        Some((start, traces))
     }
 
     /// Data before this moment comes too late.
@@ -78,14 +100,15 @@ mod tests {
         let mut intervals = Intervals::new(1000, 2);
         for t in [5_000, 9_000] {
             let start = intervals.admit(EventTime(t)).unwrap();
-            intervals.open(start).insert(1);
+            intervals.note(start, 1);
+            intervals.note(start, 1);
         }
         // Neither after the newest nor between the two; into an open one always.
         assert_eq!(intervals.admit(EventTime(20_000)), Err("intervals_full"));
         assert_eq!(intervals.admit(EventTime(7_000)), Err("intervals_full"));
         assert_eq!(intervals.admit(EventTime(9_999)), Ok(9_000));
         assert_eq!(intervals.close_before(5_999), None);
-        assert_eq!(intervals.close_before(6_000), Some((5_000, HashSet::from([1]))));
+        assert_eq!(intervals.close_before(6_000), Some((5_000, vec![1])));
         assert_eq!(intervals.admit(EventTime(5_500)), Err("late"));
         assert_eq!(intervals.admit(EventTime(20_000)), Ok(20_000));
     }

@@ -1,14 +1,19 @@
 //! Samples -> features of every service, replica by replica.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::Config;
 use super::series::SeriesState;
 use super::target::{Binder, Binding, Part, Target};
-use crate::data::{FeatureSpec, FeatureWindow, Name, Replica, Scale, Series, ServiceWindow};
+use crate::data::{
+    FeatureSpec, FeatureWindow, Labels, Name, Replica, Scale, Series, ServiceWindow,
+};
+use crate::hash::{HashMap, HashSet};
 
 /// Nodes of replicas remembered from spans and series.
 const REPLICAS_MAX: usize = 100_000;
+/// Series remembered as nobody's. Beyond it all are looked at anew.
+const UNBOUND_MAX: usize = 50_000;
 
 /// State of all series.
 #[derive(Debug)]
@@ -19,7 +24,9 @@ pub(super) struct Resources {
     interval_ms: i64,
     stale_ms: i64,
     series_max: usize,
-    series: HashMap<Vec<(Name, Name)>, (Binding, SeriesState)>,
+    series: HashMap<Labels, (Binding, SeriesState)>,
+    /// Series that are nobody's, as their labels say: they come again and again.
+    unbound: HashSet<Labels>,
     /// Where each replica runs: (service, replica) -> place.
     places: HashMap<(Name, Name), Place>,
 }
@@ -44,8 +51,9 @@ impl Resources {
             interval_ms: ms(config.interval),
             stale_ms: ms(config.stale_after),
             series_max: config.series_max,
-            series: HashMap::new(),
-            places: HashMap::new(),
+            series: HashMap::default(),
+            unbound: HashSet::default(),
+            places: HashMap::default(),
         }
     }
 
@@ -55,15 +63,29 @@ impl Resources {
     /// Why it is not followed: no feature takes it, no label says whose it is, or too many are followed
     /// already.
     pub(super) fn follow(&mut self, series: &Series) -> Result<&mut SeriesState, &'static str> {
-        if !self.series.contains_key(&series.labels) {
+        if !self.follows(&series.labels) {
             if self.series.len() >= self.series_max {
                 return Err("limit");
             }
-            let binding = self.binder.bind(series).ok_or("unbound")?;
+            if self.unbound.contains(&series.labels) {
+                return Err("unbound");
+            }
+            let Some(binding) = self.binder.bind(series) else {
+                if self.unbound.len() >= UNBOUND_MAX {
+                    self.unbound.clear();
+                }
+                self.unbound.insert(series.labels.clone());
+                return Err("unbound");
+            };
             let state = SeriesState::new(binding.kind, self.interval_ms, self.stale_ms);
             self.series.insert(series.labels.clone(), (binding, state));
         }
         self.series.get_mut(&series.labels).map(|(_, state)| state).ok_or("unbound")
+    }
+
+    /// Whether the series with these labels is followed.
+    pub(super) fn follows(&self, labels: &Labels) -> bool {
+        self.series.contains_key(labels)
     }
 
     /// Somebody said at `t_ms` where a replica runs.
@@ -89,7 +111,7 @@ impl Resources {
 
     /// The features of the interval that starts at `start_ms`; intervals close in order.
     pub(super) fn close(&mut self, start_ms: i64) -> Vec<ServiceWindow> {
-        let mut table: HashMap<Target, Vec<Parts>> = HashMap::new();
+        let mut table: HashMap<Target, Vec<Parts>> = HashMap::default();
         let width = self.features.len();
         let mut located = Vec::new();
         for (binding, state) in self.series.values_mut() {
@@ -125,7 +147,7 @@ impl Resources {
 
     fn assemble(&self, mut table: HashMap<Target, Vec<Parts>>) -> Vec<ServiceWindow> {
         let mut services: BTreeMap<Name, BTreeMap<Name, (Name, Vec<Parts>)>> = BTreeMap::new();
-        let mut rest: HashMap<Target, Vec<Parts>> = HashMap::new();
+        let mut rest: HashMap<Target, Vec<Parts>> = HashMap::default();
         for (target, row) in table.drain() {
             match target {
                 Target::Replica { service, replica } => {

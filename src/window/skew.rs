@@ -6,9 +6,10 @@
 //! median over the last intervals, so that a link that turns slow in one direction is not mistaken
 //! for a clock that jumped.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
-use crate::data::Name;
+use super::names::Id;
+use crate::hash::HashMap;
 
 /// Offsets remembered per pair of hosts, one an interval.
 const REMEMBERED: usize = 9;
@@ -16,7 +17,7 @@ const REMEMBERED: usize = 9;
 const PAIRS_MAX: usize = 50_000;
 
 /// A caller's and a callee's host (or replica, when hosts are unknown).
-pub(super) type HostPair = (Name, Name);
+pub(super) type HostPair = (Id, Id);
 
 /// Delays by the clocks: server start - client start, client end - server end. May be negative.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,48 +39,67 @@ impl RawDelays {
 #[derive(Debug, Default)]
 pub(super) struct Skews {
     fastest: HashMap<HostPair, (i64, i64)>,
-    offsets: HashMap<HostPair, VecDeque<i64>>,
+    offsets: HashMap<HostPair, Offset>,
+}
+
+/// How far the callee's clock is ahead of the caller's, by the last intervals.
+#[derive(Debug, Default)]
+struct Offset {
+    past: VecDeque<i64>,
+    median: i64,
+}
+
+impl Offset {
+    fn settle(&mut self) {
+        let mut sorted: Vec<i64> = self.past.iter().copied().collect();
+        sorted.sort_unstable();
+        self.median = sorted.get(sorted.len() / 2).copied().unwrap_or(0);
+    }
 }
 
 impl Skews {
     /// Takes one RPC of the interval that is being closed into account.
-    pub(super) fn observe(&mut self, hosts: &HostPair, raw: RawDelays) {
-        if let Some((request, response)) = self.fastest.get_mut(hosts) {
+    pub(super) fn observe(&mut self, hosts: HostPair, raw: RawDelays) {
+        if let Some((request, response)) = self.fastest.get_mut(&hosts) {
             *request = (*request).min(raw.request_ns);
             *response = (*response).min(raw.response_ns);
         } else if self.fastest.len() < PAIRS_MAX {
-            self.fastest.insert(hosts.clone(), (raw.request_ns, raw.response_ns));
+            self.fastest.insert(hosts, (raw.request_ns, raw.response_ns));
         }
     }
 
     /// Ends the interval: its fastest delays become one more offset of each pair. Pairs that have
     /// gone silent are forgotten little by little.
     pub(super) fn end_interval(&mut self) {
-        self.offsets.retain(|hosts, past| {
+        self.offsets.retain(|hosts, offset| {
             if !self.fastest.contains_key(hosts) {
-                past.pop_front();
+                offset.past.pop_front();
+                offset.settle();
             }
-            !past.is_empty()
+            !offset.past.is_empty()
         });
         for (hosts, (request, response)) in self.fastest.drain() {
-            let past = self.offsets.entry(hosts).or_default();
-            past.push_back(request.saturating_sub(response) / 2);
-            if past.len() > REMEMBERED {
-                past.pop_front();
+            let offset = self.offsets.entry(hosts).or_default();
+            offset.past.push_back(request.saturating_sub(response) / 2);
+            if offset.past.len() > REMEMBERED {
+                offset.past.pop_front();
             }
+            offset.settle();
         }
     }
 
     /// How far the callee's clock is ahead, nanoseconds.
-    pub(super) fn offset_ns(&self, hosts: &HostPair) -> i64 {
+    pub(super) fn offset_ns(&self, hosts: HostPair) -> i64 {
         // One host has one clock.
         if hosts.0 == hosts.1 {
             return 0;
         }
-        let Some(past) = self.offsets.get(hosts) else { return 0 };
-        let mut sorted: Vec<i64> = past.iter().copied().collect();
-        sorted.sort_unstable();
-        sorted[sorted.len() / 2]
+        self.offsets.get(&hosts).map_or(0, |offset| offset.median)
+    }
+
+    /// Every name that is remembered.
+    pub(super) fn names(&self) -> impl Iterator<Item = Id> {
+        self.fastest.keys().chain(self.offsets.keys()).flat_map(|(a, b)| [*a, *b])
     }
 }
 
@@ -89,9 +109,15 @@ mod tests {
 
     const MS: i64 = 1_000_000;
 
+    /// Two hosts.
+    fn hosts() -> HostPair {
+        let mut names = super::super::names::Names::default();
+        (names.get(&"a".into()), names.get(&"b".into()))
+    }
+
     /// One interval in which requests take `request` and responses `response` at best, seen by a
     /// callee whose clock is `skew` ahead.
-    fn interval(skews: &mut Skews, hosts: &HostPair, request: i64, response: i64, skew: i64) {
+    fn interval(skews: &mut Skews, hosts: HostPair, request: i64, response: i64, skew: i64) {
         for extra in 0..5 {
             let raw = RawDelays {
                 request_ns: request + extra * MS + skew,
@@ -104,24 +130,24 @@ mod tests {
 
     #[test]
     fn a_skewed_clock_is_found_and_taken_out() {
-        let (mut skews, hosts) = (Skews::default(), ("a".into(), "b".into()));
+        let (mut skews, hosts) = (Skews::default(), hosts());
         for _ in 0..3 {
-            interval(&mut skews, &hosts, MS, MS, 50 * MS);
+            interval(&mut skews, hosts, MS, MS, 50 * MS);
         }
-        assert_eq!(skews.offset_ns(&hosts), 50 * MS);
+        assert_eq!(skews.offset_ns(hosts), 50 * MS);
         let raw = RawDelays { request_ns: 53 * MS, response_ns: -49 * MS };
-        assert_eq!(raw.split(skews.offset_ns(&hosts)), (3_000_000, 1_000_000));
+        assert_eq!(raw.split(skews.offset_ns(hosts)), (3_000_000, 1_000_000));
     }
 
     #[test]
     fn a_link_that_turns_slow_one_way_is_not_taken_for_a_clock() {
-        let (mut skews, hosts) = (Skews::default(), ("a".into(), "b".into()));
+        let (mut skews, hosts) = (Skews::default(), hosts());
         for _ in 0..6 {
-            interval(&mut skews, &hosts, MS, MS, 0);
+            interval(&mut skews, hosts, MS, MS, 0);
         }
-        interval(&mut skews, &hosts, 250 * MS, MS, 0);
+        interval(&mut skews, hosts, 250 * MS, MS, 0);
         let raw = RawDelays { request_ns: 251 * MS, response_ns: MS };
-        assert_eq!(raw.split(skews.offset_ns(&hosts)), (251_000_000, 1_000_000));
+        assert_eq!(raw.split(skews.offset_ns(hosts)), (251_000_000, 1_000_000));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! Whose sample is it? Labels -> service, replica and node, and the features a series feeds.
 
-use std::collections::HashMap;
-
 use super::config::Config;
 use crate::data::{MetricKind, Name, Scope, Series};
+use crate::hash::HashMap;
 
 /// Whom a series describes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,7 +43,7 @@ pub(super) struct Binder {
 
 impl Binder {
     pub(super) fn new(config: &Config) -> Self {
-        let mut by_metric: HashMap<String, Vec<(usize, Part)>> = HashMap::new();
+        let mut by_metric: HashMap<String, Vec<(usize, Part)>> = HashMap::default();
         for (i, feature) in config.features.iter().enumerate() {
             by_metric.entry(feature.metric.clone()).or_default().push((i, Part::Value));
             if let Some(per) = &feature.per {
@@ -57,15 +56,13 @@ impl Binder {
     /// What `series` is for; `None` when no feature takes it.
     pub(super) fn bind(&self, series: &Series) -> Option<Binding> {
         let features = &self.config.features;
-        let mut feeds = self.by_metric.get(&**series.label("__name__")?)?.clone();
+        let mut feeds = self.by_metric.get(series.label("__name__")?)?.clone();
         feeds.retain(|(i, part)| {
             let matchers = match (part, &features[*i].per) {
                 (Part::Divisor, Some(per)) => &per.matchers,
                 _ => &features[*i].matchers,
             };
-            matchers
-                .iter()
-                .all(|(label, rule)| matches(rule, series.label(label).map_or("", |v| v)))
+            matchers.iter().all(|(label, rule)| matches(rule, series.label(label).unwrap_or("")))
         });
         let kind_of = |(i, part): &(usize, Part)| match (part, &features[*i].per) {
             (Part::Divisor, Some(per)) => per.kind,
@@ -108,7 +105,7 @@ impl Binder {
 /// The first label present; `a+b` joins two that must both be there.
 fn first_label(series: &Series, names: &[String]) -> Option<Name> {
     names.iter().find_map(|name| match name.split_once('+') {
-        None => series.label(name).cloned(),
+        None => series.label(name).map(Name::from),
         Some((a, b)) => {
             let (a, b) = (series.label(a)?, series.label(b)?);
             Some(format!("{a}@{b}").into())

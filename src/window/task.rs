@@ -30,7 +30,7 @@ pub async fn run(mut windower: Windower, mut telemetry: Receiver<Telemetry>, out
     while let Some(batch) = telemetry.recv().await {
         let now = start.elapsed();
         match batch {
-            Telemetry::Spans(spans) => windower.push_spans(spans, now),
+            Telemetry::Spans(spans) => windower.push_spans(&spans, now),
             Telemetry::Series(series) => windower.push_series(&series, now),
         }
         for frame in windower.close(now) {

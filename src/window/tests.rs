@@ -53,7 +53,7 @@ fn windower() -> Windower {
 
 /// Takes spans, and whatever ends with them.
 fn push(windower: &mut Windower, spans: &[Span]) -> Vec<Frame> {
-    windower.push_spans(spans.to_vec(), Duration::ZERO);
+    windower.push_spans(spans, Duration::ZERO);
     windower.close(Duration::ZERO)
 }
 

@@ -3,24 +3,44 @@
 //! A span waits until the interval in which it ended closes. A trace is forgotten when nothing in
 //! it can matter any more; when too many spans wait, the traces that came first go first.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 
-use crate::data::{EventTime, Half, Span};
+use super::names::Id;
+use crate::data::{EventTime, Half};
+use crate::hash::{HashMap, HashSet};
 
 /// One trace as far as it has come.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
     /// Spans in order of arrival, without duplicates, and whether each is placed already.
     pub(super) spans: Vec<Waiting>,
-    /// Caller and callee of a Zipkin-style RPC share one id: only the same half is a duplicate.
-    seen: HashSet<(u64, Half)>,
+    /// What is there already, once looking through `spans` takes too long.
+    seen: Option<Box<HashSet<(u64, Half)>>>,
     newest_end_ms: i64,
+    /// The interval that knows of this trace since the last span.
+    noted: Option<i64>,
 }
 
-/// A span and whether it has become part of an RPC already.
+/// A span, its names as numbers, and what has become of it.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) span: Span,
+    /// Span id.
+    pub(super) id: u64,
+    /// Parent span id, zero for a root.
+    pub(super) parent: u64,
+    pub(super) start_ns: u64,
+    pub(super) end_ns: u64,
+    pub(super) service: Id,
+    /// Whose clock the times are by: the node, the replica or the service, whatever is known.
+    pub(super) host: Id,
+    pub(super) op: Id,
+    /// The other side of a client span; nothing when its attributes do not say.
+    pub(super) peer: Id,
+    pub(super) half: Half,
+    /// Whether the peer is a database.
+    pub(super) is_database: bool,
+    pub(super) failed: bool,
+    /// Whether it has become part of an RPC already.
     pub(super) placed: bool,
     /// Whether it was counted as a half without its other half.
     pub(super) missed: bool,
@@ -29,15 +49,22 @@ pub(super) struct Waiting {
 impl Waiting {
     /// End of the span in event time.
     pub(super) fn end_ms(&self) -> i64 {
-        EventTime::from_nanos(self.span.end_ns).0
+        EventTime::from_nanos(self.end_ns).0
+    }
+
+    /// Duration in nanoseconds; zero when the clock ran backwards.
+    pub(super) fn duration_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.start_ns)
     }
 }
 
 /// What happened to a span that was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Added {
-    /// It waits.
+    /// It waits, and the interval in which it ended knows of its trace.
     Waits,
+    /// It waits, and the interval in which it ended must be told of its trace.
+    WaitsUnnoted,
     /// The same span is there already: senders deliver at least once.
     Duplicate,
     /// The trace is too long to be one request.
@@ -46,6 +73,26 @@ pub(super) enum Added {
 
 /// Spans of one trace. A trace id that never changes must not cost quadratic time.
 const SPANS_MAX: usize = 10_000;
+/// Spans through which looking is as fast as a set.
+const SPANS_FEW: usize = 48;
+
+impl Trace {
+    /// Whether the span is new. Caller and callee of a Zipkin-style RPC share one id: only the same half
+    /// is a duplicate.
+    fn is_new(&mut self, id: u64, half: Half) -> bool {
+        if let Some(seen) = &mut self.seen {
+            return seen.insert((id, half));
+        }
+        if self.spans.iter().any(|s| s.id == id && s.half == half) {
+            return false;
+        }
+        if self.spans.len() >= SPANS_FEW {
+            let seen = self.spans.iter().map(|s| (s.id, s.half)).chain([(id, half)]);
+            self.seen = Some(Box::new(seen.collect()));
+        }
+        true
+    }
+}
 
 /// All waiting traces.
 #[derive(Debug)]
@@ -58,26 +105,30 @@ pub(super) struct Traces {
 
 impl Traces {
     pub(super) fn new(waiting_max: usize) -> Self {
-        Self { by_id: HashMap::new(), arrival: VecDeque::new(), waiting: 0, waiting_max }
+        Self { by_id: HashMap::default(), arrival: VecDeque::new(), waiting: 0, waiting_max }
     }
 
-    /// Adds a span.
-    pub(super) fn add(&mut self, span: Span) -> Added {
+    /// Adds a span of trace `id` that ended in the interval that starts at `start_ms`.
+    pub(super) fn add(&mut self, id: u128, span: Waiting, start_ms: i64) -> Added {
         let arrival = &mut self.arrival;
-        let trace = self.by_id.entry(span.trace).or_insert_with(|| {
-            arrival.push_back(span.trace);
+        let trace = self.by_id.entry(id).or_insert_with(|| {
+            arrival.push_back(id);
             Trace::default()
         });
         if trace.spans.len() >= SPANS_MAX {
             return Added::Refused;
         }
-        if !trace.seen.insert((span.id, span.half)) {
+        if !trace.is_new(span.id, span.half) {
             return Added::Duplicate;
         }
-        trace.newest_end_ms = trace.newest_end_ms.max(EventTime::from_nanos(span.end_ns).0);
-        trace.spans.push(Waiting { span, placed: false, missed: false });
+        trace.newest_end_ms = trace.newest_end_ms.max(span.end_ms());
+        trace.spans.push(span);
         self.waiting += 1;
-        Added::Waits
+        if trace.noted.replace(start_ms) == Some(start_ms) {
+            Added::Waits
+        } else {
+            Added::WaitsUnnoted
+        }
     }
 
     /// Drops the traces that came first until the limit holds again; returns the spans dropped.
@@ -87,7 +138,7 @@ impl Traces {
             let Some(id) = self.arrival.pop_front() else { break };
             if let Some(trace) = self.by_id.remove(&id) {
                 self.waiting -= trace.spans.len();
-                dropped += trace.spans.iter().filter(|w| !w.placed).count() as u64;
+                dropped += trace.spans.iter().filter(|s| !s.placed).count() as u64;
             }
         }
         dropped
@@ -115,5 +166,11 @@ impl Traces {
     /// Spans that wait.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Every name that some span has.
+    pub(super) fn names(&self) -> impl Iterator<Item = Id> {
+        let spans = self.by_id.values().flat_map(|trace| &trace.spans);
+        spans.flat_map(|s| [s.service, s.host, s.op, s.peer])
     }
 }

@@ -4,10 +4,10 @@
 //! the one in ten senders that are furthest ahead: a host whose clock runs an hour fast must not
 //! make everybody else late.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::data::Name;
+use crate::hash::HashMap;
 
 /// Senders remembered. Beyond it new ones do not vote.
 const SENDERS_MAX: usize = 4096;
@@ -27,7 +27,7 @@ pub(super) struct Watermark {
 
 impl Watermark {
     pub(super) fn new(lateness_ms: i64) -> Self {
-        Self { lateness_ms, heads: HashMap::new(), head: None }
+        Self { lateness_ms, heads: HashMap::default(), head: None }
     }
 
     /// `sender` has sent an event of time `t_ms`; `now` is the wall clock since any fixed moment.

@@ -1,20 +1,21 @@
 //! Telemetry in, one [`Frame`] per interval out. Pure: time comes in with the data.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use super::config::Config;
 use super::histograms::{self, Histograms, Offered};
 use super::intervals::Intervals;
+use super::memory::Memory;
 use super::metrics::{HalfLabels, Metrics, ReasonLabels};
-use super::pair::{Memory, Pairing, pair};
+use super::names::{Id, Names, Recent};
+use super::pair::Pairing;
 use super::resources::Resources;
 use super::rpcs::Rpcs;
 use super::series::SeriesState;
 use super::skew::Skews;
-use super::traces::{Added, Traces};
+use super::traces::{Added, Traces, Waiting};
 use super::watermark::Watermark;
-use crate::data::{EventTime, Frame, Half, Interval, Name, RpcWindow, Series, Span};
+use crate::data::{EventTime, Frame, Half, Interval, Name, PeerKind, RpcWindow, Series, Span};
 
 /// How far the windows have come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,12 +36,67 @@ enum Followed<'a> {
     Latency(histograms::Followed<'a>),
 }
 
+/// Who sent a span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sender {
+    service: Id,
+    replica: Id,
+    node: Id,
+}
+
+impl Sender {
+    /// Whose clock it is: the host, or as much as is known of it.
+    fn host(self) -> Id {
+        let ids = [self.node, self.replica, self.service];
+        ids.into_iter().find(|id| !id.is_nothing()).unwrap_or(Id::NOTHING)
+    }
+}
+
+/// Neighbouring spans of one sender.
+#[derive(Debug)]
+struct Run<'a> {
+    sender: Sender,
+    /// The first of them.
+    span: Option<&'a Span>,
+    newest_ms: i64,
+    /// Of those that were in time.
+    newest_admitted_ms: i64,
+    /// Whether one is a server's half.
+    serves: bool,
+}
+
+impl Default for Run<'_> {
+    fn default() -> Self {
+        let (newest_ms, newest_admitted_ms) = (i64::MIN, i64::MIN);
+        Self { sender: Sender::default(), span: None, newest_ms, newest_admitted_ms, serves: false }
+    }
+}
+
+/// The state of what `series` is followed as.
+fn follow<'a>(
+    resources: &'a mut Resources,
+    histograms: &'a mut Histograms,
+    series: &Series,
+) -> Result<Followed<'a>, &'static str> {
+    // Nothing that resources follow is a latency histogram: most need not be offered.
+    if !resources.follows(&series.labels) {
+        match histograms.offer(series) {
+            Offered::Foreign => {}
+            Offered::Refused(reason) => return Err(reason),
+            Offered::Taken(latency) => return Ok(Followed::Latency(latency)),
+        }
+    }
+    resources.follow(series).map(Followed::Resource)
+}
+
 /// The state of all open intervals.
 #[derive(Debug)]
 pub struct Windower {
     config: Config,
     intervals: Intervals,
     watermark: Watermark,
+    names: Names,
+    recent: Recent,
     traces: Traces,
     memory: Memory,
     skews: Skews,
@@ -62,6 +118,8 @@ impl Windower {
             intervals: Intervals::new(ms(config.interval), config.open_intervals_max),
             watermark: Watermark::new(ms(config.lateness)),
             traces: Traces::new(config.spans_waiting_max),
+            names: Names::default(),
+            recent: Recent::default(),
             memory: Memory::default(),
             skews: Skews::default(),
             resources: Resources::new(config),
@@ -80,13 +138,17 @@ impl Windower {
     }
 
     /// Takes spans; `now` is the wall clock since any fixed moment, for time-outs only.
-    pub fn push_spans(&mut self, spans: Vec<Span>, now: Duration) {
+    pub fn push_spans(&mut self, spans: &[Span], now: Duration) {
+        self.recent.begin();
+        let mut run = Run::default();
         for span in spans {
+            let sender = self.sender(span);
+            if run.span.is_none() || run.sender != sender {
+                self.end_run(&run, now);
+                run = Run { sender, span: Some(span), ..Run::default() };
+            }
             let end = EventTime::from_nanos(span.end_ns);
-            // Clocks vote, not services: everything on one host is as fast or slow as its clock.
-            let voter = [&span.node, &span.replica, &span.service];
-            let voter = voter.into_iter().find(|n| !n.is_empty()).unwrap_or(&span.service);
-            self.watermark.observe(voter, end.0, now);
+            run.newest_ms = run.newest_ms.max(end.0);
             let start = match self.intervals.admit(end) {
                 Ok(start) => start,
                 Err(reason) => {
@@ -94,62 +156,100 @@ impl Windower {
                     continue;
                 }
             };
-            if matches!(span.half, Half::Server | Half::Consumer) {
-                self.memory.instrument(&span.service);
-            }
-            self.resources.locate(&span.service, &span.replica, &span.node, end.0);
-            let trace = span.trace;
-            match self.traces.add(span) {
-                Added::Waits => {
-                    self.intervals.open(start).insert(trace);
-                }
+            run.newest_admitted_ms = run.newest_admitted_ms.max(end.0);
+            run.serves |= matches!(span.half, Half::Server | Half::Consumer);
+            let waiting = self.waiting(span, sender);
+            match self.traces.add(span.trace, waiting, start) {
+                Added::Waits => {}
+                Added::WaitsUnnoted => self.intervals.note(start, span.trace),
                 Added::Duplicate => self.metrics.drop_items("span", "duplicate", 1),
                 Added::Refused => self.metrics.drop_items("span", "trace_limit", 1),
             }
         }
+        self.end_run(&run, now);
         self.metrics.drop_items("span", "evicted", self.traces.evict());
         self.metrics.spans_waiting.set(self.traces.waiting() as i64);
     }
 
+    fn sender(&mut self, span: &Span) -> Sender {
+        let mut id = |name| self.recent.get(name, &mut self.names);
+        Sender { service: id(&span.service), replica: id(&span.replica), node: id(&span.node) }
+    }
+
+    /// A span with its names as numbers.
+    fn waiting(&mut self, span: &Span, sender: Sender) -> Waiting {
+        let peer = span.peer.as_ref();
+        Waiting {
+            id: span.id,
+            parent: span.parent,
+            start_ns: span.start_ns,
+            end_ns: span.end_ns,
+            service: sender.service,
+            host: sender.host(),
+            op: self.recent.get(&span.op, &mut self.names),
+            peer: peer.map_or(Id::NOTHING, |p| self.recent.get(&p.name, &mut self.names)),
+            half: span.half,
+            is_database: peer.is_some_and(|p| p.kind == PeerKind::Database),
+            failed: span.failed,
+            placed: false,
+            missed: false,
+        }
+    }
+
+    /// What the spans of a run say about their sender, once for all of them.
+    fn end_run(&mut self, run: &Run, now: Duration) {
+        let Some(span) = run.span else { return };
+        // Clocks vote, not services: everything on one host is as fast or slow as its clock.
+        let voter = self.names.name(run.sender.host());
+        self.watermark.observe(voter, run.newest_ms, now);
+        if run.serves {
+            self.memory.instrument(run.sender.service);
+        }
+        if run.newest_admitted_ms > i64::MIN {
+            let (service, replica, node) = (&span.service, &span.replica, &span.node);
+            self.resources.locate(service, replica, node, run.newest_admitted_ms);
+        }
+    }
+
     /// Takes series; `now` as in [`Windower::push_spans`].
     pub fn push_series(&mut self, series: &[Series], now: Duration) {
+        let mut newest_ms = None;
         for one in series {
-            let followed = match self.histograms.offer(one) {
-                Offered::Foreign => self.resources.follow(one).map(Followed::Resource),
-                Offered::Refused(reason) => Err(reason),
-                Offered::Taken(latency) => Ok(Followed::Latency(latency)),
-            };
-            let mut followed = match followed {
+            let (metrics, intervals) = (&self.metrics, &mut self.intervals);
+            let mut followed = match follow(&mut self.resources, &mut self.histograms, one) {
                 Ok(followed) => followed,
                 Err(reason) => {
-                    self.metrics.series_dropped.get_or_create(&ReasonLabels { reason }).inc();
+                    metrics.series_dropped.get_or_create(&ReasonLabels { reason }).inc();
                     continue;
                 }
             };
             for sample in &one.samples {
-                self.watermark.observe(&self.scraper, sample.time_ms, now);
-                let taken = self.intervals.admit(EventTime(sample.time_ms)).and_then(|start| {
-                    self.intervals.open(start);
+                newest_ms = newest_ms.max(Some(sample.time_ms));
+                let taken = intervals.admit(EventTime(sample.time_ms)).and_then(|start| {
+                    intervals.open(start);
                     match &mut followed {
                         Followed::Resource(state) => state.push(*sample),
                         Followed::Latency(latency) => latency.push(*sample),
                     }
                 });
                 if let Err(reason) = taken {
-                    self.metrics.drop_items("sample", reason, 1);
+                    metrics.drop_items("sample", reason, 1);
                 }
             }
             let Followed::Latency(mut latency) = followed else { continue };
             for histogram in &one.histograms {
-                self.watermark.observe(&self.scraper, histogram.time_ms, now);
-                let taken = self.intervals.admit(EventTime(histogram.time_ms)).and_then(|start| {
-                    self.intervals.open(start);
+                newest_ms = newest_ms.max(Some(histogram.time_ms));
+                let taken = intervals.admit(EventTime(histogram.time_ms)).and_then(|start| {
+                    intervals.open(start);
                     latency.push_native(histogram)
                 });
                 if let Err(reason) = taken {
-                    self.metrics.drop_items("histogram", reason, 1);
+                    metrics.drop_items("histogram", reason, 1);
                 }
             }
+        }
+        if let Some(newest_ms) = newest_ms {
+            self.watermark.observe(&self.scraper, newest_ms, now);
         }
         self.metrics.series.set(self.resources.len() as i64);
         self.metrics.histograms.set(self.histograms.len() as i64);
@@ -167,32 +267,31 @@ impl Windower {
         frames
     }
 
-    fn close_interval(&mut self, start: i64, traces: &HashSet<u128>, watermark: i64) -> Frame {
+    fn close_interval(&mut self, start: i64, traces: &[u128], watermark: i64) -> Frame {
         let end = start + self.intervals.length_ms();
-        // In a fixed order, so that the same telemetry always gives the same frame.
-        let mut ids: Vec<u128> = traces.iter().copied().collect();
-        ids.sort_unstable();
         let mut whole = Pairing::default();
-        for id in ids {
-            let Some(trace) = self.traces.get_mut(id) else { continue };
-            let one = pair(trace, end, &mut self.memory);
-            whole.calls.extend(one.calls);
-            whole.client_unmatched += one.client_unmatched;
-            whole.server_unmatched += one.server_unmatched;
+        for id in traces {
+            if let Some(trace) = self.traces.get_mut(*id) {
+                whole.add(trace, end, &mut self.memory);
+            }
         }
-        for (hosts, raw) in whole.calls.iter().filter_map(|c| c.delays.as_ref()) {
-            self.skews.observe(hosts, *raw);
+        for (hosts, raw) in whole.calls.iter().filter_map(|c| c.delays) {
+            self.skews.observe(hosts, raw);
         }
         self.skews.end_interval();
         let completeness = self.count(&whole);
         let mut rpcs = Rpcs::default();
-        for call in whole.calls {
+        for call in &whole.calls {
             rpcs.add(call, &self.skews, self.config.rpcs_max, self.config.operations_max);
         }
         self.metrics.rpcs_overflowed.inc_by(rpcs.overflowed);
-        let rpcs = self.complete(rpcs.close(), start, watermark);
+        let rpcs = self.complete(rpcs.close(&self.names), start, watermark);
         let lateness = i64::try_from(self.config.lateness.as_millis()).unwrap_or(i64::MAX);
         self.traces.forget(end.saturating_sub(lateness));
+        if self.names.has_doubled() {
+            let known = self.memory.names().chain(self.skews.names());
+            self.names.sweep(self.traces.names().chain(known));
+        }
         self.closed += 1;
         self.metrics.frames.inc();
         Frame {

@@ -131,7 +131,8 @@ fn stored(start: i64) -> Vec<Series> {
             ("__name__".into(), "container_cpu_usage_seconds_total".into()),
             ("pod".into(), format!("{service}-0").into()),
             ("service".into(), service.into()),
-        ],
+        ]
+        .into(),
         samples: (0..INTERVALS * 2)
             .map(|i| {
                 let time_ms = start + i * INTERVAL_MS / 2;

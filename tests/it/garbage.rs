@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use prost::Message as _;
-use sage::data::{EventTime, Sample, Series};
+use sage::data::{EventTime, Name, Sample, Series};
 use sage::lab::wire::{SpanSender, encode_export, encode_write};
 
 use tokio::io::AsyncWriteExt as _;
@@ -155,7 +155,7 @@ async fn bodies_together_meet_a_limit() {
 fn series(name: &str, service: &str, instance: &str, time_ms: i64, value: f64) -> Series {
     let labels = [("__name__", name), ("service", service), ("instance", instance)];
     Series {
-        labels: labels.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
+        labels: labels.iter().map(|(n, v)| (Name::from(*n), Name::from(*v))).collect(),
         samples: vec![Sample { time_ms, value }],
         ..Series::default()
     }

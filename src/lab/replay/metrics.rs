@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::recording::{Columns, Error, service_of};
-use crate::data::{EventTime, Name, Sample, Series};
+use crate::data::{EventTime, Labels, Name, Sample, Series};
 
 /// Seconds between two rows.
 const STEP_S: f64 = 60.0;
@@ -81,11 +81,11 @@ fn read_table(
     Ok(())
 }
 
-fn one(labels: Vec<(Name, Name)>, time_ms: i64, value: f64) -> Series {
+fn one(labels: Labels, time_ms: i64, value: f64) -> Series {
     Series { labels, samples: vec![Sample { time_ms, value }], ..Series::default() }
 }
 
-fn labels(metric: &str, pod: &str, resource: Option<&str>) -> Vec<(Name, Name)> {
+fn labels(metric: &str, pod: &str, resource: Option<&str>) -> Labels {
     let fixed = [
         ("__name__", metric),
         ("container", service_of(pod)),
@@ -94,7 +94,7 @@ fn labels(metric: &str, pod: &str, resource: Option<&str>) -> Vec<(Name, Name)> 
         ("pod", pod),
     ];
     let all = fixed.into_iter().chain(resource.map(|r| ("resource", r)));
-    all.map(|(n, v)| (n.into(), v.into())).collect()
+    all.map(|(n, v)| (Name::from(n), Name::from(v))).collect()
 }
 
 /// `2022-08-22 03:51:19.607158889 +0000 UTC m=+0.11`

@@ -95,7 +95,7 @@ pub(super) fn series(program: &Program, config: &SimConfig, samples: &Samples) -
             let labels = named(&mut words, &probe, &service.probe_labels);
             let sample = |r: &(i64, f64)| Sample { time_ms: r.0, value: r.1 };
             out.push(Series {
-                labels,
+                labels: labels.into(),
                 samples: round_trips.iter().map(sample).collect(),
                 ..Series::default()
             });
@@ -127,7 +127,7 @@ fn of_hosts(
                 value: r.counters[counter as usize],
             };
             out.push(Series {
-                labels,
+                labels: labels.into(),
                 samples: readings.iter().map(sample).collect(),
                 ..Series::default()
             });
@@ -146,5 +146,9 @@ fn named(words: &mut Words, metric: &Name, labels: &Labels) -> Labels {
 
 fn of_readings(labels: Labels, readings: &[Reading], value: impl Fn(&Reading) -> f64) -> Series {
     let sample = |r: &Reading| Sample { time_ms: r.time_ms, value: value(r) };
-    Series { labels, samples: readings.iter().map(sample).collect(), ..Series::default() }
+    Series {
+        labels: labels.into(),
+        samples: readings.iter().map(sample).collect(),
+        ..Series::default()
+    }
 }

@@ -126,7 +126,7 @@ impl Stream {
     fn hide_removed(&self, observation: &mut Observation) {
         let is_removed = |series: &Series| {
             let names = ["container", "service"].into_iter().filter_map(|l| series.label(l));
-            names.into_iter().any(|name| self.removed.iter().any(|r| *r == **name))
+            names.into_iter().any(|name| self.removed.iter().any(|r| **r == *name))
         };
         observation.series.retain(|s| !is_removed(s));
     }

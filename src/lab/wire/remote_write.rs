@@ -70,7 +70,7 @@ mod tests {
             reset: ResetHint::Continued,
         };
         let series = Series {
-            labels: vec![("__name__".into(), "m".into())],
+            labels: vec![("__name__".into(), "m".into())].into(),
             histograms: vec![histogram.clone()],
             ..Series::default()
         };

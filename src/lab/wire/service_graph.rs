@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{EventTime, Half, Histogram, Name, PeerKind, Sample, Series, Span};
+use crate::data::{EventTime, Half, Histogram, Labels, Name, PeerKind, Sample, Series, Span};
 
 /// How long a half waits for the other one before it is taken for one of a virtual node.
 const PATIENCE_MS: i64 = 10_000;
@@ -196,7 +196,7 @@ impl ServiceGraph {
 
     fn series(&self, ends: &Ends, side: usize, scraped: &Scraped) -> Vec<Series> {
         let (client, server, kind) = ends;
-        let labels = |name: String, le: Option<String>| {
+        let labels = |name: String, le: Option<String>| -> Labels {
             let mut labels: Vec<(Name, Name)> =
                 vec![("__name__".into(), name.into()), ("client".into(), client.clone())];
             // An empty label is none.
@@ -205,7 +205,7 @@ impl ServiceGraph {
             }
             labels.extend(le.map(|le| ("le".into(), le.into())));
             labels.push(("server".into(), server.clone()));
-            labels
+            labels.into()
         };
         if self.is_native {
             let histograms = scraped.iter().map(|(time_ms, counts)| self.native(*time_ms, counts));

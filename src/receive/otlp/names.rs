@@ -1,8 +1,7 @@
 //! Names of one request, each stored once.
 
-use std::collections::HashMap;
-
 use crate::data::Name;
+use crate::hash::HashMap;
 
 /// Shares names, cut at a limit.
 #[derive(Debug)]
@@ -13,7 +12,7 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     pub(super) fn new(max: usize) -> Self {
-        Self { seen: HashMap::new(), max }
+        Self { seen: HashMap::default(), max }
     }
 
     pub(super) fn get(&mut self, text: &'a str) -> Name {

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use super::decode::{WriteRequest, decode_write_request};
+use super::decode::{WriteRequest, decode_knowing};
 use super::encoding::{unsnap, unzstd};
 use super::limits::Limits;
 use crate::receive::body::collect;
@@ -127,7 +127,7 @@ async fn write(
         let bytes = dialect.decompress(&bytes, max, &mut share)?;
         let is_wanted = |metric: &str| intake.wanted.contains(metric);
         let limits = Limits::of(&intake.config);
-        decode_write_request(&bytes, dialect.is_v2, is_wanted, &limits)?
+        decode_knowing(&bytes, dialect.is_v2, is_wanted, &limits, &intake.known)?
     };
     accept(intake, request, dialect.is_v2, written).await
 }

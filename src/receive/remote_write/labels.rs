@@ -1,10 +1,8 @@
-//! Labels of one series: borrowed, checked, and turned into shared names.
+//! Labels of one series: borrowed and checked.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use super::limits::Limits;
-use crate::data::Name;
 
 /// What is wrong with a series; said in words only when somebody will read it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,35 +98,4 @@ pub(super) fn check<'a>(
         }
     }
     Ok(())
-}
-
-/// Names of one request, each stored once.
-#[derive(Debug, Default)]
-pub(super) struct Names<'a> {
-    seen: HashMap<&'a str, Name>,
-}
-
-impl<'a> Names<'a> {
-    fn get(&mut self, text: &'a str) -> Name {
-        self.seen.entry(text).or_insert_with(|| text.into()).clone()
-    }
-
-    /// Shared names of `labels`. Neighbours differ in few labels, so what stands at the same place in
-    /// `before` is tried first.
-    pub(super) fn of(
-        &mut self,
-        labels: &[(&'a str, &'a str)],
-        before: &[(Name, Name)],
-    ) -> Vec<(Name, Name)> {
-        let mut out = Vec::with_capacity(labels.len());
-        for (n, (name, value)) in labels.iter().enumerate() {
-            let like = before.get(n);
-            let mut shared = |text: &'a str, like: Option<&Name>| match like {
-                Some(like) if **like == *text => like.clone(),
-                _ => self.get(text),
-            };
-            out.push((shared(name, like.map(|l| &l.0)), shared(value, like.map(|l| &l.1))));
-        }
-        out
-    }
 }

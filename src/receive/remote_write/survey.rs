@@ -11,10 +11,10 @@ const METRIC: &str = "__name__";
 #[derive(Debug)]
 pub(super) struct Shape<'a, 'l> {
     /// 2.0: what labels refer to.
-    symbols: Option<&'l [&'a str]>,
+    pub(super) symbols: Option<&'l [&'a str]>,
     pub(super) samples: u32,
     pub(super) histograms: u32,
-    exemplars: u32,
+    pub(super) exemplars: u32,
 }
 
 impl<'a, 'l> Shape<'a, 'l> {
@@ -24,6 +24,23 @@ impl<'a, 'l> Shape<'a, 'l> {
 
     pub(super) fn v2(symbols: &'l [&'a str]) -> Self {
         Self { symbols: Some(symbols), samples: 2, histograms: 3, exemplars: 4 }
+    }
+}
+
+impl<'a> Shape<'a, '_> {
+    /// The metric of a series, if its name comes first, as it does where senders sort.
+    pub(super) fn metric(&self, bytes: &'a [u8]) -> Option<&'a str> {
+        let (1, value) = Fields::new(bytes).next()?.ok()? else { return None };
+        let mut fields = value.fields().ok()?;
+        let Some(symbols) = self.symbols else {
+            let ((1, name), (2, metric)) = (fields.next()?.ok()?, fields.next()?.ok()?) else {
+                return None;
+            };
+            let is_name = name.bytes().ok()? == METRIC.as_bytes();
+            return if is_name { metric.text().ok() } else { None };
+        };
+        let mut next = || symbols.get(fields.varint().ok()? as u32 as usize).copied();
+        if next()? == METRIC { next() } else { None }
     }
 }
 
@@ -95,6 +112,15 @@ impl<'a> Survey<'a> {
             *count += 1;
         }
         Ok(self.fault(shape, limits))
+    }
+
+    /// Whether somebody wants `metric`.
+    #[inline]
+    pub(super) fn decide(&mut self, metric: &'a str, is_wanted: &impl Fn(&str) -> bool) -> bool {
+        if self.decided.0 != metric {
+            self.decided = (metric, is_wanted(metric));
+        }
+        self.decided.1
     }
 
     fn fault(&self, shape: &Shape<'a, '_>, limits: &Limits) -> Option<Fault<'a>> {
@@ -170,10 +196,7 @@ impl<'a> Survey<'a> {
     ) {
         if self.metric.is_empty() && label.0 == METRIC {
             self.metric = label.1;
-            if self.decided.0 != self.metric {
-                self.decided = (self.metric, is_wanted(self.metric));
-            }
-            self.is_wanted = self.decided.1;
+            self.is_wanted = self.decide(label.1, is_wanted);
         }
         if (self.metric.is_empty() || self.is_wanted) && self.labels.len() <= limits.labels {
             self.labels.push(label);

@@ -1,12 +1,11 @@
 //! All histograms that are followed, and what is known about who shows which edge.
 
-use std::collections::HashMap;
-
 use super::assemble::{Assembled, Ends, Gathered};
 use super::config::Config;
 use super::convention::{Binding, Known, bind, known};
 use super::state::State;
-use crate::data::{Histogram, Name, RpcWindow, Sample, Series};
+use crate::data::{Histogram, Labels, Name, RpcWindow, Sample, Series};
+use crate::hash::HashMap;
 
 /// Edges and callees remembered.
 const REMEMBERED_MAX: usize = 100_000;
@@ -18,7 +17,7 @@ pub(in crate::window) struct Histograms {
     interval_ms: i64,
     stale_ms: i64,
     known: HashMap<String, Known>,
-    followed: HashMap<Vec<(Name, Name)>, (Binding, State)>,
+    followed: HashMap<Labels, (Binding, State)>,
     /// Edges that spans show, and when they last did.
     shown: HashMap<Ends, i64>,
     /// Services that somebody is known to call, and when last.
@@ -73,9 +72,9 @@ impl Histograms {
             config: config.clone(),
             interval_ms,
             stale_ms,
-            followed: HashMap::new(),
-            shown: HashMap::new(),
-            called: HashMap::new(),
+            followed: HashMap::default(),
+            shown: HashMap::default(),
+            called: HashMap::default(),
         }
     }
 
@@ -86,7 +85,7 @@ impl Histograms {
 
     /// The histogram a series belongs to, if it does.
     pub(in crate::window) fn offer(&mut self, series: &Series) -> Offered<'_> {
-        let metric = series.label("__name__").and_then(|name| self.known.get(&**name));
+        let metric = series.label("__name__").and_then(|name| self.known.get(name));
         let Some(known) = metric.copied() else { return Offered::Foreign };
         let bound = match series.label("le").map(|le| le.parse::<f64>()) {
             Some(Ok(bound)) if known.is_classic && !bound.is_nan() => Some(bound),
@@ -95,8 +94,7 @@ impl Histograms {
             _ => return Offered::Refused("unbound"),
         };
         // All buckets of a histogram are one entry.
-        let key: Vec<(Name, Name)> =
-            series.labels.iter().filter(|(name, _)| &**name != "le").cloned().collect();
+        let key = series.labels.without("le");
         if !self.followed.contains_key(&key) {
             if self.followed.len() >= self.config.histograms_max {
                 return Offered::Refused("histograms_full");
@@ -126,9 +124,9 @@ impl Histograms {
             return Assembled::default();
         }
         let mut gathered = Gathered::default();
-        let close = |(labels, (binding, state)): (&'_ _, &mut (Binding, State))| {
+        let close = |(labels, (binding, state)): (&Labels, &mut (Binding, State))| {
             let (grown, weight) = state.close(start_ms, watermark_ms)?;
-            Some((Vec::clone(labels), binding.clone(), grown, weight))
+            Some((labels.clone(), binding.clone(), grown, weight))
         };
         let mut grown: Vec<_> = self.followed.iter_mut().filter_map(close).collect();
         // In a fixed order, so that the same telemetry always gives the same frame.

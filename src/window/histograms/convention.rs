@@ -145,11 +145,11 @@ pub(super) struct Binding {
 
 /// The first of these labels that says something.
 fn first(series: &Series, names: &[&str]) -> Option<Name> {
-    names.iter().find_map(|name| series.label(name).filter(|v| !v.is_empty())).cloned()
+    names.iter().find_map(|name| series.label(name).filter(|v| !v.is_empty())).map(Name::from)
 }
 
 fn is(series: &Series, label: &str, values: &[&str]) -> bool {
-    series.label(label).is_some_and(|v| values.contains(&&**v))
+    series.label(label).is_some_and(|v| values.contains(&v))
 }
 
 /// What `series`, a metric that is `known`, is for; `None` when its labels do not tell.
@@ -175,7 +175,7 @@ fn service_graph(metric: Metric, series: &Series, config: &Config) -> Option<(Ro
     // A service may be called like the virtual node of the outside world.
     let is_outside = is_virtual && &*client == USER;
     let caller = if is_outside { None } else { inside(client, config) };
-    let link = match series.label("connection_type").map_or("", |v| v) {
+    let link = match series.label("connection_type").unwrap_or("") {
         "messaging_system" => Link::Messaging,
         "database" => Link::Dark,
         "virtual_node" if caller.is_some() => Link::Dark,
@@ -224,14 +224,14 @@ fn istio(series: &Series, config: &Config) -> Option<(Role, bool)> {
     let link = if workload.is_some() { Link::Plain } else { Link::Dark };
     let callee = workload.or_else(|| first(series, &["destination_service_name"]))?;
     let edge = Edge { caller, callee, link };
-    let role = match &**series.label("reporter")? {
+    let role = match series.label("reporter")? {
         "source" => Role::Client(edge),
         // A waypoint stands before the callee.
         "destination" | "waypoint" => Role::Server(edge),
         _ => return None,
     };
     let is_failed =
-        series.label("response_code").is_some_and(|code| code.starts_with('5') || &**code == "0");
+        series.label("response_code").is_some_and(|code| code.starts_with('5') || code == "0");
     Some((role, is_failed))
 }
 
@@ -242,7 +242,7 @@ const LINKERD_CALLEES: [&str; 5] =
 fn linkerd(series: &Series) -> Option<(Role, bool)> {
     let service = first(series, &LINKERD_OWNERS)?;
     let is_failed = series.label("status_code").is_some_and(|code| code.starts_with('5'));
-    let role = match &**series.label("direction")? {
+    let role = match series.label("direction")? {
         "outbound" => {
             let meshed = first(series, &LINKERD_CALLEES);
             let link = if meshed.is_some() { Link::Plain } else { Link::Dark };
@@ -268,7 +268,7 @@ mod tests {
         let labels = labels.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
         let series = Series { labels, ..Series::default() };
         let name = series.label("__name__").unwrap();
-        let (_, known) = known(&config).find(|(n, _)| **n == **name).expect("a known metric");
+        let (_, known) = known(&config).find(|(n, _)| **n == *name).expect("a known metric");
         bind(&known, &series, &config)
     }
 

@@ -7,7 +7,10 @@ use proptest::sample::Index;
 use prost::Message as _;
 use sage::data::{Histogram, ResetHint, STALE_NAN_BITS, Series};
 use sage::receive::remote_write_proto::{BucketSpan, Count, Sample, ZeroCount, v1, v2};
-use sage::receive::{WriteLimits, WriteRequest, decode_write_request, remote_write_proto as proto};
+use sage::receive::{
+    KnownSeries, WriteLimits, WriteRequest, decode_knowing, decode_write_request,
+    remote_write_proto as proto,
+};
 
 use super::damage::{Damage, damage, damages, fixed};
 use crate::support::{fixture, reference_write};
@@ -78,11 +81,30 @@ fn compare(bytes: &[u8], is_v2: bool, limits: &WriteLimits) {
     }
 }
 
+/// What is known from `before`, and then from `bytes` themselves, changes nothing.
+fn compare_knowing(before: &[u8], bytes: &[u8], is_v2: bool, limits: &WriteLimits) {
+    let some = |metric: &str| metric.len() % 2 == 1;
+    let all = |_: &str| true;
+    for is_wanted in [&some as &dyn Fn(&str) -> bool, &all] {
+        let read = |bytes: &[u8], known: &KnownSeries| {
+            decode_knowing(bytes, is_v2, is_wanted, limits, known)
+                .map(|r| (plain(&r), r.faults))
+                .map_err(|r| r.to_string())
+        };
+        let (fresh, known) = (read(bytes, &KnownSeries::default()), KnownSeries::default());
+        let first = read(before, &known);
+        assert_eq!(read(before, &known), first);
+        assert_eq!(read(bytes, &known), fresh);
+        assert_eq!(read(bytes, &known), fresh);
+    }
+}
+
 #[test]
 fn captures_are_read_the_same() {
     for (name, is_v2) in CAPTURES {
         let bytes = capture(name);
         compare(&bytes, is_v2, &WriteLimits::default());
+        compare_knowing(&bytes, &bytes, is_v2, &WriteLimits::default());
         let all = decode_write_request(&bytes, is_v2, |_| true, &WriteLimits::default()).unwrap();
         let is_empty = name.ends_with("metadata-only");
         assert_eq!(all.series.is_empty(), is_empty, "{name}");
@@ -238,7 +260,10 @@ proptest! {
         series in any_series(),
         damages in damages(),
     ) {
-        compare(&damage(version_1(series), &damages), false, &LIMITS);
+        let whole = version_1(series);
+        let damaged = damage(whole.clone(), &damages);
+        compare(&damaged, false, &LIMITS);
+        compare_knowing(&whole, &damaged, false, &LIMITS);
     }
 
     #[test]
@@ -248,7 +273,10 @@ proptest! {
         spare in prop::bool::weighted(0.05),
         damages in damages(),
     ) {
-        compare(&damage(version_2(series, wrong, spare), &damages), true, &LIMITS);
+        let whole = version_2(series, wrong, spare);
+        let damaged = damage(whole.clone(), &damages);
+        compare(&damaged, true, &LIMITS);
+        compare_knowing(&whole, &damaged, true, &LIMITS);
     }
 }
 
@@ -265,7 +293,9 @@ proptest! {
         let (name, is_v2) = CAPTURES[which];
         let bytes = capture(name);
         for one in &damages {
-            compare(&damage(bytes.clone(), one), is_v2, &WriteLimits::default());
+            let damaged = damage(bytes.clone(), one);
+            compare(&damaged, is_v2, &WriteLimits::default());
+            compare_knowing(&bytes, &damaged, is_v2, &WriteLimits::default());
         }
         // Both messages are refused by, or empty for, the decoder of the other.
         let limits = WriteLimits::default();

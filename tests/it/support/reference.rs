@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use prost::Message as _;
-use sage::data::{Histogram, ResetHint, STALE_NAN_BITS, Sample, Series};
+use sage::data::{Histogram, Name, ResetHint, STALE_NAN_BITS, Sample, Series};
 use sage::receive::remote_write_proto::{self as proto, Count, ZeroCount, v1, v2};
 use sage::receive::{WriteLimits, WriteRequest};
 
@@ -115,7 +115,7 @@ impl Read {
         let sample = |s: proto::Sample| Sample { time_ms: s.timestamp, value: s.value };
         let histograms: Option<Vec<Histogram>> = self.histograms.iter().map(histogram).collect();
         Ok(Some(Series {
-            labels: labels.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
+            labels: labels.into_iter().map(|(n, v)| (Name::from(n), Name::from(v))).collect(),
             samples: self.samples.into_iter().map(sample).collect(),
             histograms: histograms.ok_or(())?,
         }))

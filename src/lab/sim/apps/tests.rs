@@ -47,9 +47,9 @@ fn services_of_applications_of_the_paper_use_the_cores_that_were_computed_for_th
         let (mut used, mut series) = (vec![0.0; app.services.len()], 0);
         let runs = [sim.run(INTERVAL, 1.0, &[]), sim.run(INTERVAL, 1.0, &[])];
         for s in &runs[1].series {
-            if &**s.label("__name__").unwrap() == "container_cpu_usage_seconds_total" {
+            if s.label("__name__").unwrap() == "container_cpu_usage_seconds_total" {
                 let service =
-                    app.services.iter().position(|t| *t.name == **s.label("container").unwrap());
+                    app.services.iter().position(|t| *t.name == *s.label("container").unwrap());
                 used[service.unwrap()] += (s.samples[1].value - s.samples[0].value) / 15.0;
                 series += 1;
             }

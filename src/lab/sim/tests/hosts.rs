@@ -140,8 +140,7 @@ fn trouble_of_a_replica_shows_on_its_host_too() {
 fn hosts_show_what_the_built_in_features_read_and_services_have_those_of_their_host() {
     let mut sim = settled(&chain(), SimConfig::default());
     let seen = sim.run(INTERVAL, 1.0, &[]);
-    let is_host =
-        |s: &&crate::data::Series| s.label("job").is_some_and(|j| &**j == "node-exporter");
+    let is_host = |s: &&crate::data::Series| s.label("job").is_some_and(|j| j == "node-exporter");
     let shown: BTreeSet<String> = seen
         .series
         .iter()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::support::{INTERVAL, fault, growth, level, settled, untraced, values};
-use crate::data::Name;
+use crate::data::Labels;
 use crate::lab::sim::{
     AppSpec, FaultKind, Observation, SimConfig, Simulator, chain, social_network,
 };
@@ -79,7 +79,7 @@ fn counters_never_decrease_and_are_sampled_as_often_as_asked() {
     let app = social_network();
     let mut sim = Simulator::new(&app, untraced(), 2, 0).unwrap();
     let faults = FaultKind::ALL.map(|kind| fault(&app, "post-storage-service", kind, 1.0));
-    let mut last: BTreeMap<Vec<(Name, Name)>, (i64, f64)> = BTreeMap::new();
+    let mut last: BTreeMap<Labels, (i64, f64)> = BTreeMap::new();
     for faults in [&[][..], &faults, &[]] {
         for series in sim.run(INTERVAL, 1.0, faults).series {
             let is_counter = series.label("__name__").unwrap().ends_with("_total");
@@ -102,8 +102,8 @@ fn labels_are_sorted_and_say_whose_metric_it_is() {
     let seen = settled(&chain(), untraced()).run(INTERVAL, 1.0, &[]);
     let mut texts = BTreeSet::new();
     for series in &seen.series {
-        assert!(series.labels.is_sorted_by(|a, b| a.0 < b.0), "{:?}", series.labels);
-        let pair = |(n, v): &(Name, Name)| format!("{n}={v}");
+        assert!(series.labels.iter().is_sorted_by(|a, b| a.0 < b.0), "{:?}", series.labels);
+        let pair = |(n, v): (&str, &str)| format!("{n}={v}");
         texts.insert(series.labels.iter().map(pair).collect::<Vec<_>>().join(" "));
     }
     for expected in [

@@ -45,7 +45,7 @@ pub(super) fn p99(observation: &Observation) -> f64 {
 pub(super) fn values(seen: &[Observation], metric: &str, service: &str) -> Vec<Vec<f64>> {
     let mut pods: std::collections::BTreeMap<String, Vec<f64>> = Default::default();
     for series in seen.iter().flat_map(|o| &o.series) {
-        let label = |name| series.label(name).map_or("", |v| v);
+        let label = |name| series.label(name).unwrap_or("");
         if label("__name__") == metric && label("container") == service {
             let values = series.samples.iter().map(|s| s.value);
             pods.entry(label("pod").into()).or_default().extend(values);
@@ -70,7 +70,7 @@ pub(super) fn grown(values: &[f64]) -> f64 {
 pub(super) fn host_growth(seen: &[Observation], metric: &str, mode: &str, host: usize) -> f64 {
     let instance = format!("node-{host}:9100");
     let is_it = |s: &&Series| {
-        let label = |name| s.label(name).map_or("", |v| v);
+        let label = |name| s.label(name).unwrap_or("");
         label("__name__") == metric && label("mode") == mode && label("instance") == instance
     };
     let series = seen.iter().flat_map(|o| &o.series).filter(is_it);

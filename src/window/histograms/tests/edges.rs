@@ -32,7 +32,7 @@ fn an_edge_that_spans_show_is_left_to_them_and_stays_theirs_for_a_while() {
     scene.classic(CLIENT, CART, &[0.01], scrapes);
     scene.classic(CLIENT, &[("client", "cart"), ("server", "stock")], &[0.01], scrapes);
     scene.windower.push_spans(
-        vec![span(Half::Client, "front", (2, 1), 8), span(Half::Server, "cart", (3, 2), 5)],
+        &[span(Half::Client, "front", (2, 1), 8), span(Half::Server, "cart", (3, 2), 5)],
         Duration::ZERO,
     );
     let frames = scene.pass(60);
