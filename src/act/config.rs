@@ -1,11 +1,11 @@
 //! `[act]`: what may be done about a diagnosis, by whom, how far, and when to stop.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::nodes::{Helper, Tls};
 use crate::data::{ActMode, ActionKind, Knob, Target};
 
 /// Fixes. Nothing is done unless it is told to.
@@ -60,20 +60,12 @@ pub struct Config {
     pub keep: usize,
     /// Helpers, one a node.
     pub helpers: Vec<Helper>,
+    /// Certificates for helpers on other nodes.
+    pub tls: Option<Tls>,
     /// Where services are.
     pub targets: Vec<Located>,
     /// Work that may be slowed down for others.
     pub best_effort: Vec<BestEffort>,
-}
-
-/// `[[act.helpers]]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Helper {
-    /// The node, as metrics name it.
-    pub node: String,
-    /// Its socket.
-    pub socket: PathBuf,
 }
 
 /// `[[act.targets]]`
@@ -132,6 +124,7 @@ impl Default for Config {
             changes_max: 8,
             keep: 200,
             helpers: Vec::new(),
+            tls: None,
             targets: Vec::new(),
             best_effort: Vec::new(),
         }
@@ -229,6 +222,12 @@ impl Config {
             let node = &helper.node;
             must(!node.is_empty(), format!("helpers[{i}].node: must not be empty"));
             must(nodes.insert(node), format!("helpers[{i}].node = {node:?}: is there twice"));
+            helper.faults(self.tls.is_some(), &mut |key, why| {
+                must(false, format!("helpers[{i}].{key}: {why}"));
+            });
+        }
+        if let Some(Err(fault)) = self.tls.as_ref().map(Tls::read) {
+            must(false, fault);
         }
         let mut known = |key: String, node: &String| {
             let fault = format!("{key}.node = {node:?}: there is no [[act.helpers]] for that node");

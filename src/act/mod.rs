@@ -8,6 +8,7 @@
 mod book;
 mod client;
 mod config;
+mod dial;
 mod event;
 mod exec;
 mod hook;
@@ -15,6 +16,7 @@ mod inventory;
 mod ladder;
 mod machine;
 mod metrics;
+mod nodes;
 mod plan;
 mod propose;
 mod survey;
@@ -23,10 +25,11 @@ mod task;
 mod tests;
 
 pub use book::Book;
-pub use config::{BestEffort, Config, Helper, Located};
+pub use config::{BestEffort, Config, Located};
 pub use event::{Command, Event, Order, Word};
 pub use inventory::{Inventory, Place, locate, obvious_target};
 pub use metrics::Metrics;
+pub use nodes::{Helper, Tls};
 pub use plan::{Plan, plan};
 pub use propose::{fix_id, propose, sentence};
 pub use task::{Restored, Surroundings, Wish, run};

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use super::bound::Bound;
 use super::pattern::Patterns;
+use super::remote::TcpPolicy;
 use crate::data::Knob;
 use crate::toml_file::{Faults, Reader};
 
@@ -17,6 +18,8 @@ use crate::toml_file::{Faults, Reader};
 pub struct Policy {
     /// Who may talk to the helper, and how.
     pub socket: SocketPolicy,
+    /// The same for sidecars of other nodes.
+    pub tcp: TcpPolicy,
     /// Where old values are kept.
     pub state: State,
     /// Where the kernel's files are.
@@ -170,6 +173,7 @@ impl Policy {
         let mut reader = Reader::new(text)?;
         let mut policy = Self {
             socket: reader.section("socket"),
+            tcp: reader.section("tcp"),
             state: reader.section("state"),
             roots: reader.section("roots"),
             limits: reader.section("limits"),
@@ -179,11 +183,12 @@ impl Policy {
             policy.rules.push(rule(&mut reader, &format!("allow[{i}]"), table));
         }
         policy.faults(&mut reader);
-        let faults = reader.finish(&["socket", "state", "roots", "limits", "allow"]);
+        let faults = reader.finish(&["socket", "tcp", "state", "roots", "limits", "allow"]);
         if faults.is_empty() { Ok(policy) } else { Err(Faults { path: None, faults }) }
     }
 
     fn faults(&self, reader: &mut Reader) {
+        self.tcp.faults(&mut |fault| reader.fault(fault));
         let (socket, limits) = (&self.socket, &self.limits);
         let mut must = |holds: bool, fault: &str| {
             if !holds {

@@ -1,7 +1,7 @@
 //! The order of starting, as types: each step takes the one before it, so none can be left out or moved.
 //!
 //! 1. [`Policy`] is read and checked.
-//! 2. [`Opened`]: what needs privileges is opened: roots, journal, socket.
+//! 2. [`Opened`]: what needs privileges is opened: roots, journal, socket, keys.
 //! 3. [`Dropped`]: all capabilities but those the policy needs are given up, `no_new_privs` is set.
 //! 4. [`Ready`]: what an earlier helper left behind is put back.
 //! 5. `serve` (in `serve.rs`) answers.
@@ -20,6 +20,7 @@ use super::journal::Journal;
 use super::keeper::Keeper;
 use super::policy::{Policy, SocketPolicy};
 use super::privilege;
+use super::remote::Remote;
 
 /// Longer than a `tc` of a helper that was killed takes to end.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +37,7 @@ pub(crate) fn read_policy(path: &Path) -> Result<Policy, Error> {
 }
 
 /// A policy that anybody could write is none.
-fn check_owner(path: &Path) -> Result<(), Error> {
+pub(super) fn check_owner(path: &Path) -> Result<(), Error> {
     let meta = std::fs::metadata(path).map_err(|e| Error::Open { what: path.into(), source: e })?;
     let uid = rustix::process::geteuid().as_raw();
     let is_ours = meta.uid() == uid || meta.uid() == 0;
@@ -54,25 +55,29 @@ pub(crate) struct Opened {
     host: Host,
     journal: Journal,
     listener: UnixListener,
+    remote: Option<Remote>,
 }
 
 impl Opened {
-    /// Opens roots, journal and socket. Clients that connect now wait until step 5.
+    /// Opens roots, journal and sockets. Clients that connect now wait until step 5. For a recovery alone
+    /// nothing is opened to other nodes: a certificate that has run out must not stand in its way.
     ///
     /// # Errors
     /// When something is missing, or another helper runs.
-    pub(crate) fn open(policy: Policy) -> Result<Self, Error> {
+    pub(crate) fn open(policy: Policy, is_recovery: bool) -> Result<Self, Error> {
         let host = Host::open(&policy.roots)?;
         // Whoever holds the journal may take the socket of one that died.
         let journal = Journal::open(&policy.state.dir, LOCK_PATIENCE)?;
         let socket = &policy.socket;
         let listener =
             listen(socket).map_err(|source| Error::Listen { path: socket.path.clone(), source })?;
+        let remote = if is_recovery { None } else { Remote::open(&policy.tcp)? };
+        let tcp = remote.as_ref().and_then(|r| r.listener.local_addr().ok());
         tracing::info!(
-            socket = %socket.path.display(), state = %policy.state.dir.display(),
+            socket = %socket.path.display(), tcp = tcp.map(tracing::field::display), state = %policy.state.dir.display(),
             cgroups = ?host.cgroup_bases().map(|b| b.to_string()).collect::<Vec<_>>(), "opened"
         );
-        Ok(Self { policy, host, journal, listener })
+        Ok(Self { policy, host, journal, listener, remote })
     }
 
     /// Step 3.
@@ -102,12 +107,12 @@ impl Dropped {
     /// # Errors
     /// When the journal cannot be read.
     pub(crate) fn recover(self) -> Result<Ready, Error> {
-        let Opened { policy, host, journal, listener } = self.0;
+        let Opened { policy, host, journal, listener, remote } = self.0;
         let socket = policy.socket.clone();
         let mut keeper = Keeper::new(policy, host, journal);
         let count = keeper.recover(Now::read())?;
         tracing::info!(fixes = count, "leftovers put back");
-        Ok(Ready { keeper, listener, socket })
+        Ok(Ready { keeper, listener, remote, socket })
     }
 }
 
@@ -116,6 +121,7 @@ impl Dropped {
 pub(crate) struct Ready {
     pub(crate) keeper: Keeper,
     pub(crate) listener: UnixListener,
+    pub(crate) remote: Option<Remote>,
     pub(crate) socket: SocketPolicy,
 }
 

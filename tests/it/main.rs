@@ -16,6 +16,7 @@ mod grafana;
 mod grpc_services;
 mod helper;
 mod helper_kernel;
+mod helper_remote;
 mod histograms;
 mod layering;
 mod lifecycle;

@@ -64,7 +64,7 @@ fn the_examples_of_tls_and_credentials_lack_nothing_but_their_files() {
 async fn exposed() -> BTreeSet<String> {
     let home = tempfile::tempdir().unwrap();
     // Some series are there only for what is configured.
-    let helper = sage::act::Helper { node: "n1".into(), socket: home.path().join("nobody") };
+    let helper = sage::act::Helper::local("n1", home.path().join("nobody"));
     let sage = Sidecar::start(home.path(), |c| c.act.helpers = vec![helper]).await;
     let metrics = send(sage.running.http, "GET", "/metrics", &[], b"").await.text();
     sage.running.stop().await;
