@@ -99,9 +99,8 @@ impl Tls {
     /// What is wrong with which of them.
     pub(super) fn read(&self) -> Result<Arc<ClientConfig>, String> {
         let Self { ca_file, cert_file, key_file } = self;
-        let at = |key: &str, path: &Path, why: String| {
-            format!("tls.{key} = {}: {why}", path.display())
-        };
+        let at =
+            |key: &str, path: &Path, why: String| format!("tls.{key} = {}: {why}", path.display());
         let mut roots = RootCertStore::empty();
         for certificate in certificates(ca_file).map_err(|e| at("ca_file", ca_file, e))? {
             let added = roots.add(certificate);

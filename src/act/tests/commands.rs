@@ -50,6 +50,7 @@ fn order(config: &Config) -> Order {
         rung: 0,
         kind: ActionKind::Cpu,
         changes: fix.rungs[0].changes.clone(),
+        outside: vec![],
         note: "why".into(),
     }
 }

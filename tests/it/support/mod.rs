@@ -3,6 +3,7 @@
 mod authority;
 mod grafana;
 pub(crate) mod helper;
+pub(crate) mod kubernetes;
 mod peers;
 mod process;
 mod raw;
