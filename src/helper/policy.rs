@@ -22,6 +22,8 @@ pub struct Policy {
     pub tcp: TcpPolicy,
     /// Where old values are kept.
     pub state: State,
+    /// What it takes from itself.
+    pub sandbox: Sandbox,
     /// Where the kernel's files are.
     pub roots: Roots,
     /// How much at once.
@@ -77,6 +79,20 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         Self { dir: "/var/lib/sage-helper".into() }
+    }
+}
+
+/// `[sandbox]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sandbox {
+    /// Whether system calls are filtered.
+    pub seccomp: bool,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self { seccomp: true }
     }
 }
 
@@ -175,6 +191,7 @@ impl Policy {
             socket: reader.section("socket"),
             tcp: reader.section("tcp"),
             state: reader.section("state"),
+            sandbox: reader.section("sandbox"),
             roots: reader.section("roots"),
             limits: reader.section("limits"),
             rules: Vec::new(),
@@ -183,7 +200,8 @@ impl Policy {
             policy.rules.push(rule(&mut reader, &format!("allow[{i}]"), table));
         }
         policy.faults(&mut reader);
-        let faults = reader.finish(&["socket", "tcp", "state", "roots", "limits", "allow"]);
+        let faults =
+            reader.finish(&["socket", "tcp", "state", "sandbox", "roots", "limits", "allow"]);
         if faults.is_empty() { Ok(policy) } else { Err(Faults { path: None, faults }) }
     }
 

@@ -50,7 +50,7 @@ fn start(policy: &Path, is_recovery: bool) -> Result<(), Error> {
         drop(std::fs::remove_file(&ready.socket.path));
         return Ok(());
     }
-    serve(ready)
+    serve(ready.confine()?)
 }
 
 fn talk(ask: Ask) -> ExitCode {

@@ -1,4 +1,4 @@
-//! Step 5: accept, identify, answer; and between requests, let leases end.
+//! Step 6: accept, identify, answer; and between requests, let leases end.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -18,7 +18,7 @@ use super::peer::identify;
 use super::places::{Place, Places};
 use super::policy::SocketPolicy;
 use super::remote::{Identity, Remote};
-use super::start::Ready;
+use super::start::{Confined, Ready};
 use super::stream::{Stream, TlsStream};
 use crate::wire::{self, Answer, Code, Refusal};
 
@@ -74,8 +74,8 @@ impl Signals {
 ///
 /// # Errors
 /// When a part of the helper dies. Nothing is put back then but by the next start.
-pub(crate) fn serve(ready: Ready) -> Result<(), Error> {
-    let Ready { keeper, listener, remote, socket } = ready;
+pub(crate) fn serve(Confined(ready): Confined) -> Result<(), Error> {
+    let Ready { keeper, listener, remote, socket, .. } = ready;
     let (waker, woken) = UnixStream::pair().map_err(Error::Signals)?;
     waker.set_nonblocking(true).map_err(Error::Signals)?;
     let signals = Signals::register(&waker).map_err(Error::Signals)?;

@@ -4,7 +4,8 @@
 //! 2. [`Opened`]: what needs privileges is opened: roots, journal, socket, keys.
 //! 3. [`Dropped`]: all capabilities but those the policy needs are given up, `no_new_privs` is set.
 //! 4. [`Ready`]: what an earlier helper left behind is put back.
-//! 5. `serve` (in `serve.rs`) answers.
+//! 5. [`Confined`]: all system calls but those that serving needs are given up.
+//! 6. `serve` (in `serve.rs`) answers.
 
 use std::fs::Permissions;
 use std::io;
@@ -21,6 +22,8 @@ use super::keeper::Keeper;
 use super::policy::{Policy, SocketPolicy};
 use super::privilege;
 use super::remote::Remote;
+use super::seccomp;
+use crate::data::Knob;
 
 /// Longer than a `tc` of a helper that was killed takes to end.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -59,7 +62,7 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Opens roots, journal and sockets. Clients that connect now wait until step 5. For a recovery alone
+    /// Opens roots, journal and sockets. Clients that connect now wait until step 6. For a recovery alone
     /// nothing is opened to other nodes: a certificate that has run out must not stand in its way.
     ///
     /// # Errors
@@ -109,21 +112,46 @@ impl Dropped {
     pub(crate) fn recover(self) -> Result<Ready, Error> {
         let Opened { policy, host, journal, listener, remote } = self.0;
         let socket = policy.socket.clone();
+        let runs_tc = policy.allows(|knob| knob == Knob::NetworkRate);
+        let is_filtered = policy.sandbox.seccomp;
         let mut keeper = Keeper::new(policy, host, journal);
         let count = keeper.recover(Now::read())?;
         tracing::info!(fixes = count, "leftovers put back");
-        Ok(Ready { keeper, listener, remote, socket })
+        Ok(Ready { runs_tc, is_filtered, keeper, listener, remote, socket })
     }
 }
 
 /// Step 4 is done.
 #[derive(Debug)]
 pub(crate) struct Ready {
+    runs_tc: bool,
+    is_filtered: bool,
     pub(crate) keeper: Keeper,
     pub(crate) listener: UnixListener,
     pub(crate) remote: Option<Remote>,
     pub(crate) socket: SocketPolicy,
 }
+
+impl Ready {
+    /// Step 5. Call it while there is one thread.
+    ///
+    /// # Errors
+    /// When the kernel does not take the filter. The helper does not serve then.
+    pub(crate) fn confine(self) -> Result<Confined, Error> {
+        if !self.is_filtered {
+            tracing::warn!("system calls are not filtered: sandbox.seccomp is off");
+        } else if seccomp::confine(self.runs_tc)? {
+            tracing::info!(tc = self.runs_tc, "system calls filtered");
+        } else {
+            tracing::warn!(arch = std::env::consts::ARCH, "no filter of system calls is known");
+        }
+        Ok(Confined(self))
+    }
+}
+
+/// Step 5 is done.
+#[derive(Debug)]
+pub(crate) struct Confined(pub(super) Ready);
 
 fn listen(socket: &SocketPolicy) -> io::Result<UnixListener> {
     // Left behind by one that was killed. Anything but a socket is somebody's file.

@@ -1,6 +1,6 @@
 //! Containers and Swarm services of a real Docker engine, in a network of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Program, Stdio};
 use std::time::Duration;
 
@@ -20,18 +20,25 @@ struct Engine {
     child: Child,
 }
 
+/// All that an image needs.
+fn busybox() -> Option<PathBuf> {
+    let found = Program::new("sh").args(["-c", "command -v busybox"]).output().ok()?;
+    found.status.success().then(|| String::from_utf8_lossy(&found.stdout).trim().into())
+}
+
 impl Engine {
     fn start() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: only root can run a Docker engine");
             return None;
         }
-        for program in ["dockerd", "docker", "unshare", "busybox"] {
-            if !has(program) {
-                missing_peer(&format!("{program} (Debian packages docker.io, busybox-static)"));
-                return None;
-            }
+        if !["dockerd", "docker", "unshare"].into_iter().all(has) {
+            return None;
         }
+        let Some(busybox) = busybox() else {
+            missing_peer("busybox is not installed (Debian package busybox-static)");
+            return None;
+        };
         let home = tempfile::tempdir().unwrap();
         let at = home.path().display();
         // A limit of its own: the engine's default is beyond what some machines allow.
@@ -47,7 +54,7 @@ impl Engine {
             .unwrap();
         let engine = Self { home, child };
         until("the engine answers", || engine.try_docker(&["version"]).is_some());
-        engine.furnish();
+        engine.furnish(&busybox);
         Some(engine)
     }
 
@@ -64,11 +71,8 @@ impl Engine {
         })
     }
 
-    fn furnish(&self) {
+    fn furnish(&self, busybox: &Path) {
         let image = self.home.path().join("image.tar");
-        let busybox = Program::new("sh").args(["-c", "command -v busybox"]).output().unwrap();
-        let busybox = String::from_utf8(busybox.stdout).unwrap();
-        let busybox = Path::new(busybox.trim());
         let packed = Program::new("tar")
             .arg("-chf")
             .arg(&image)

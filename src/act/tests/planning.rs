@@ -1,5 +1,6 @@
 use super::scene::{cause, config, diagnosis, inspection, inventory, knob};
-use crate::act::config::{BestEffort, Config, Helper, Located};
+use crate::act::config::{BestEffort, Config, Located};
+use crate::act::nodes::Helper;
 use crate::act::{Inventory, Plan, locate, obvious_target, plan};
 use crate::data::{
     ActMode, ActionKind, Knob, MetricEvidence, Replica, Resource, RootCause, Target, Value,
