@@ -73,6 +73,7 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_set_robust_list,
     libc::SYS_setsockopt,
     libc::SYS_shutdown,
+    libc::SYS_socketpair,
     libc::SYS_sigaltstack,
     libc::SYS_statx,
     libc::SYS_tgkill,

@@ -122,7 +122,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         // It takes its containers with it.
-        drop(kill_process(Pid::from_child(&self.child), Signal::TERM));
+        kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
         for _ in 0..600 {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;

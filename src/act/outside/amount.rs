@@ -104,7 +104,7 @@ impl Resizable {
     ///
     /// # Errors
     /// Why it cannot have more.
-    pub(in super::super) fn grow(&self, factor: f64) -> Result<(Outside, String), String> {
+    pub fn grow(&self, factor: f64) -> Result<(Outside, String), String> {
         let Self { name, resource, runner, .. } = self;
         let Some(limit) = self.fields.first() else {
             return Err(format!("{resource} of {name}: it has no limit that could be raised"));

@@ -103,9 +103,7 @@ impl ApiServer {
             ("PATCH", _) => "patch",
             _ => return status(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "no"),
         };
-        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        state.used.extend(rule(&path, verb));
-        drop(state);
+        self.state.lock().unwrap().used.extend(rule(&path, verb));
         if verb != "patch" {
             let state = self.state.lock().unwrap();
             return match state.objects.get(&path) {
