@@ -150,24 +150,27 @@ fn program(runs_tc: bool) -> Result<Option<BpfProgram>, Error> {
     let Ok(arch) = TargetArch::try_from(std::env::consts::ARCH) else { return Ok(None) };
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         [ALWAYS, OLDER].concat().into_iter().map(|call| (call, Vec::new())).collect();
+    // How sockets are made not to block.
+    let not_to_block = equals(1, libc::FIONBIO).map_err(|e| fail(&e))?;
+    rules.insert(libc::SYS_ioctl, vec![not_to_block]);
     if runs_tc {
         rules.extend([FOR_TC, FOR_TC_OLDER].concat().into_iter().map(|call| (call, Vec::new())));
         // No sockets but those of the kernel and of this machine.
-        let family = |family: i32| {
-            let is_it = SeccompCondition::new(
-                0,
-                SeccompCmpArgLen::Dword,
-                SeccompCmpOp::Eq,
-                u64::from(family.unsigned_abs()),
-            );
-            is_it.and_then(|is_it| SeccompRule::new(vec![is_it])).map_err(|e| fail(&e))
-        };
+        let family =
+            |family: i32| equals(0, u64::from(family.unsigned_abs())).map_err(|e| fail(&e));
         rules.insert(libc::SYS_socket, vec![family(libc::AF_NETLINK)?, family(libc::AF_UNIX)?]);
     }
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, arch);
     let program = filter.and_then(BpfProgram::try_from).map_err(|e| fail(&e))?;
     Ok(Some(program))
+}
+
+/// One argument of a call is `value`.
+fn equals(argument: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    let length = SeccompCmpArgLen::Dword;
+    let is_it = SeccompCondition::new(argument, length, SeccompCmpOp::Eq, value)?;
+    SeccompRule::new(vec![is_it])
 }
 
 /// Gives up all other system calls, for all threads and all they start. Says whether that is possible here.
@@ -244,6 +247,8 @@ mod tests {
             std::fs::remove_file(path.join("newer"))?;
             std::fs::File::open(&path)?.sync_all()?;
             let names = std::fs::read_dir(&path)?.count();
+            let (here, _there) = std::os::unix::net::UnixStream::pair()?;
+            here.set_nonblocking(true)?;
             std::thread::spawn(move || names).join().map_err(|_| std::io::Error::other("thread"))
         });
         assert_eq!(worked.join().unwrap().unwrap(), 1);

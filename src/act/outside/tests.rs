@@ -84,7 +84,7 @@ fn a_pod_that_cannot_grow_says_why() {
     let bare = Workload { cpu_max: None, ..workload() };
     assert!(why(&plain, &bare, Resource::Cpu).contains("no cpu_max"));
     let mut two = plain.clone();
-    two["spec"]["containers"][1] = json!({"name": "proxy"});
+    two["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "proxy"}));
     assert!(why(&two, &workload(), Resource::Cpu).contains("which container"));
     let proxy = Workload { container: Some("proxy".into()), ..workload() };
     assert!(why(&two, &proxy, Resource::Cpu).contains("no limit"));
