@@ -4,16 +4,21 @@
 //! depend on what is called, and what the answers mean.
 
 use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::net::UnixStream;
 
 use crate::secret::Secret;
 
@@ -154,10 +159,17 @@ impl Answer {
     }
 }
 
+/// How the other side is reached.
+#[derive(Debug)]
+enum Road {
+    Pool(Pool<HttpsConnector<HttpConnector>, Body>),
+    Socket(PathBuf),
+}
+
 /// A program at one address.
 #[derive(Debug)]
 pub struct Client {
-    pool: Pool<HttpsConnector<HttpConnector>, Body>,
+    road: Road,
     base: String,
     authorization: Option<Secret>,
 }
@@ -176,8 +188,40 @@ impl Client {
             ),
         };
         let connector = connector.https_or_http().enable_http1().build();
-        let pool = Pool::builder(TokioExecutor::new()).build(connector);
-        Self { pool, base: url.trim_end_matches('/').to_string(), authorization: login.header() }
+        let road = Road::Pool(Pool::builder(TokioExecutor::new()).build(connector));
+        Self { road, base: url.trim_end_matches('/').to_string(), authorization: login.header() }
+    }
+
+    /// The same, believing certificates of these authorities (PEM) and of no others.
+    ///
+    /// # Errors
+    /// When they are none.
+    pub fn with_authority(url: &str, login: &Login, pem: &[u8]) -> Result<Self, String> {
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|e| format!("not in PEM form: {e}"))?;
+            roots.add(certificate).map_err(|e| format!("not an authority: {e}"))?;
+        }
+        if roots.is_empty() {
+            return Err("holds no certificate".into());
+        }
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| e.to_string())?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
+        let connector = connector.https_or_http().enable_http1().build();
+        let road = Road::Pool(Pool::builder(TokioExecutor::new()).build(connector));
+        let base = url.trim_end_matches('/').to_string();
+        Ok(Self { road, base, authorization: login.header() })
+    }
+
+    /// A program behind a Unix socket.
+    pub fn unix(socket: &Path) -> Self {
+        let base = format!("unix:{}", socket.display());
+        Self { road: Road::Socket(socket.into()), base, authorization: None }
     }
 
     /// The whole URL of `path`.
@@ -191,7 +235,11 @@ impl Client {
     /// When there is no answer, or too much of it.
     pub async fn call(&self, call: Call<'_>) -> Result<Answer, Failure> {
         let url = self.url(call.path);
-        let mut request = Request::builder().method(call.method).uri(&url);
+        let mut request = Request::builder().method(call.method);
+        request = match &self.road {
+            Road::Pool(_) => request.uri(&url),
+            Road::Socket(_) => request.uri(call.path).header(header::HOST, "localhost"),
+        };
         for (name, value) in call.headers {
             request = request.header(*name, *value);
         }
@@ -215,7 +263,10 @@ impl Client {
         max: usize,
     ) -> Result<Answer, Failure> {
         let no_answer = |why| Failure::NoAnswer { url: url.to_string(), why };
-        let response = self.pool.request(request).await.map_err(|e| no_answer(chain(&e)))?;
+        let response = match &self.road {
+            Road::Pool(pool) => pool.request(request).await.map_err(|e| no_answer(chain(&e)))?,
+            Road::Socket(path) => over_socket(path, request).await.map_err(no_answer)?,
+        };
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, max).collect().await.map_err(|e| {
             if e.is::<LengthLimitError>() {
@@ -226,6 +277,16 @@ impl Client {
         let (status, headers) = (parts.status, parts.headers);
         Ok(Answer { url: url.to_string(), status, headers, body: body.to_bytes() })
     }
+}
+
+/// One exchange on a connection of its own, which ends with its answer.
+async fn over_socket(path: &Path, request: Request<Body>) -> Result<Response<Incoming>, String> {
+    let stream = UnixStream::connect(path).await.map_err(|e| e.to_string())?;
+    let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = shaken.map_err(|e| chain(&e))?;
+    // What becomes of the connection shows in the answer.
+    tokio::spawn(async move { drop(connection.await) });
+    sender.send_request(request).await.map_err(|e| chain(&e))
 }
 
 /// An error with its causes; hyper's own words end where it gets interesting.

@@ -94,8 +94,12 @@ pub struct LeaseView {
     pub left: Duration,
     /// When it was applied, RFC 3339.
     pub since: String,
-    /// Who asked.
-    pub uid: u32,
+    /// Who asked: a user of the node,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// or, by the name in its certificate, a sidecar of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
     /// Why, as the asker said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::config::Config;
+use super::dial::{Pipe, dial};
 use super::metrics::{Metrics, NodeLabels};
+use super::nodes::{Helper, Tls};
 use crate::wire::{Answer, Refusal, Request, line, parse_answer};
 
 /// Requests that may wait for one helper. Renewals come a few times a lease, so more means that it hangs.
@@ -55,11 +55,11 @@ impl fmt::Debug for Helpers {
 impl Helpers {
     /// Starts a task for each helper. They end when the last clone is dropped.
     pub(super) fn start(config: &Config, metrics: &Metrics) -> Self {
-        let start = |helper: &super::config::Helper| {
+        let start = |helper: &Helper| {
             let (tx, rx) = mpsc::channel(WAITING_MAX);
             let line = Line {
-                node: helper.node.clone(),
-                socket: helper.socket.clone(),
+                helper: helper.clone(),
+                tls: config.tls.clone(),
                 timeout: config.timeout,
                 stream: None,
             };
@@ -89,7 +89,7 @@ impl Helpers {
 }
 
 async fn serve(mut line: Line, mut requests: mpsc::Receiver<(Request, Reply)>, metrics: Metrics) {
-    let labels = NodeLabels { node: line.node.clone() };
+    let labels = NodeLabels { node: line.helper.node.clone() };
     while let Some((request, reply)) = requests.recv().await {
         let answer = line.ask(&request).await;
         let is_up = !matches!(answer, Err(Error::Unreachable { .. }));
@@ -101,10 +101,10 @@ async fn serve(mut line: Line, mut requests: mpsc::Receiver<(Request, Reply)>, m
 
 /// A connection that is made when it is needed.
 struct Line {
-    node: String,
-    socket: PathBuf,
+    helper: Helper,
+    tls: Option<Tls>,
     timeout: Duration,
-    stream: Option<BufReader<UnixStream>>,
+    stream: Option<BufReader<Pipe>>,
 }
 
 impl Line {
@@ -117,12 +117,11 @@ impl Line {
         if answer.is_err() && was_open {
             answer = self.try_ask(&text).await;
         }
+        let node = self.helper.node.clone();
         match answer {
-            Ok(Answer::Refused(refusal)) => {
-                Err(Error::Refused { node: self.node.clone(), refusal })
-            }
+            Ok(Answer::Refused(refusal)) => Err(Error::Refused { node, refusal }),
             Ok(answer) => Ok(answer),
-            Err(why) => Err(Error::Unreachable { node: self.node.clone(), why }),
+            Err(why) => Err(Error::Unreachable { node, why }),
         }
     }
 
@@ -130,10 +129,11 @@ impl Line {
         // Taken out: after a failure or a time-out half of an answer may be on its way.
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => self.connect(&self.socket).await?,
+            None => self.connect().await?,
         };
         let exchange = async {
             stream.write_all(text.as_bytes()).await.map_err(|e| e.to_string())?;
+            stream.flush().await.map_err(|e| e.to_string())?;
             let mut bytes = Vec::new();
             let mut bounded = (&mut stream).take(ANSWER_BYTES_MAX);
             bounded.read_until(b'\n', &mut bytes).await.map_err(|e| e.to_string())?;
@@ -149,11 +149,10 @@ impl Line {
         Ok(answer)
     }
 
-    async fn connect(&self, socket: &Path) -> Result<BufReader<UnixStream>, String> {
-        let fail = |e: &dyn fmt::Display| format!("{}: {e}", socket.display());
-        match timeout(self.timeout, UnixStream::connect(socket)).await {
-            Ok(stream) => Ok(BufReader::new(stream.map_err(|e| fail(&e))?)),
-            Err(_) => Err(fail(&"it does not accept connections")),
+    async fn connect(&self) -> Result<BufReader<Pipe>, String> {
+        match timeout(self.timeout, dial(&self.helper, self.tls.as_ref())).await {
+            Ok(pipe) => Ok(BufReader::new(pipe?)),
+            Err(_) => Err(format!("{}: it does not accept connections", self.helper.shown())),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `[act]`: what may be done about a diagnosis, by whom, how far, and when to stop.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::data::{ActMode, ActionKind, Knob, Target};
+use super::nodes::{Helper, Tls};
+use super::outside::{Docker, Kubernetes, Workload};
+use crate::data::{ActMode, ActionKind, Knob, Runner, Target};
 
 /// Fixes. Nothing is done unless it is told to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,20 +61,18 @@ pub struct Config {
     pub keep: usize,
     /// Helpers, one a node.
     pub helpers: Vec<Helper>,
+    /// Certificates for helpers on other nodes.
+    pub tls: Option<Tls>,
+    /// The Kubernetes API.
+    pub kubernetes: Option<Kubernetes>,
+    /// The Docker engine.
+    pub docker: Option<Docker>,
+    /// Which objects of these services are.
+    pub workloads: Vec<Workload>,
     /// Where services are.
     pub targets: Vec<Located>,
     /// Work that may be slowed down for others.
     pub best_effort: Vec<BestEffort>,
-}
-
-/// `[[act.helpers]]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Helper {
-    /// The node, as metrics name it.
-    pub node: String,
-    /// Its socket.
-    pub socket: PathBuf,
 }
 
 /// `[[act.targets]]`
@@ -132,6 +131,10 @@ impl Default for Config {
             changes_max: 8,
             keep: 200,
             helpers: Vec::new(),
+            tls: None,
+            kubernetes: None,
+            docker: None,
+            workloads: Vec::new(),
             targets: Vec::new(),
             best_effort: Vec::new(),
         }
@@ -160,7 +163,12 @@ impl Config {
 
     /// Whether `service` may be given more replicas.
     pub fn may_scale_out(&self, service: &str) -> bool {
-        !self.scale_out_command.is_empty() && names(&self.scale_out_services, service)
+        names(&self.scale_out_services, service)
+    }
+
+    /// The object that a service is.
+    pub(super) fn workload(&self, service: &str) -> Option<&Workload> {
+        self.workloads.iter().find(|workload| workload.service == service)
     }
 
     /// Leases are renewed this often: twice may fail before one ends.
@@ -229,6 +237,12 @@ impl Config {
             let node = &helper.node;
             must(!node.is_empty(), format!("helpers[{i}].node: must not be empty"));
             must(nodes.insert(node), format!("helpers[{i}].node = {node:?}: is there twice"));
+            helper.faults(self.tls.is_some(), &mut |key, why| {
+                must(false, format!("helpers[{i}].{key}: {why}"));
+            });
+        }
+        if let Some(Err(fault)) = self.tls.as_ref().map(Tls::read) {
+            must(false, fault);
         }
         let mut known = |key: String, node: &String| {
             let fault = format!("{key}.node = {node:?}: there is no [[act.helpers]] for that node");
@@ -250,8 +264,27 @@ impl Config {
         must(
             !kinds.contains(&self.mode_of(ActionKind::ScaleOut))
                 || self.scale_out_services.is_empty()
-                || !self.scale_out_command.is_empty(),
-            "scale_out_services: needs scale_out_command".into(),
+                || !self.scale_out_command.is_empty()
+                || !self.workloads.is_empty(),
+            "scale_out_services: needs scale_out_command or [[act.workloads]]".into(),
         );
+        self.workload_faults(must);
+    }
+
+    fn workload_faults(&self, must: &mut dyn FnMut(bool, String)) {
+        if let Some(kubernetes) = &self.kubernetes {
+            kubernetes.faults(&mut |key, why| must(false, format!("kubernetes.{key}: {why}")));
+        }
+        let has_runner = |runner| match runner {
+            Runner::Kubernetes => self.kubernetes.is_some(),
+            Runner::Docker => self.docker.is_some(),
+        };
+        for (i, workload) in self.workloads.iter().enumerate() {
+            let fault = &mut |key: &str, why| must(false, format!("workloads[{i}].{key}: {why}"));
+            workload.faults(has_runner, fault);
+            let service = &workload.service;
+            let first = self.workloads.iter().position(|w| w.service == *service);
+            must(first == Some(i), format!("workloads[{i}].service = {service:?}: is there twice"));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::data::{ActionKind, Change, FixRecord, Frame, Resource};
+use crate::data::{ActionKind, Change, FixRecord, Frame, Outside, Resource};
 
 /// What happens.
 #[derive(Clone, Debug)]
@@ -73,6 +73,28 @@ impl Command {
     }
 }
 
+impl Order {
+    /// Who carries it out.
+    pub fn means(&self) -> Means {
+        match (self.outside.is_empty(), self.kind) {
+            (false, _) => Means::Outside,
+            (true, ActionKind::ScaleOut) => Means::Command,
+            (true, _) => Means::Helpers,
+        }
+    }
+}
+
+/// Who carries a rung out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// Helpers of nodes, under leases.
+    Helpers,
+    /// What runs the containers. Nothing ends by itself, but it can be seen how things stand.
+    Outside,
+    /// The operator's command. Nothing ends by itself, and nothing can be seen.
+    Command,
+}
+
 /// The object of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
@@ -88,8 +110,10 @@ pub struct Order {
     pub rung: usize,
     /// What kind of action.
     pub kind: ActionKind,
-    /// What is changed.
+    /// What is changed by helpers of nodes.
     pub changes: Vec<Change>,
+    /// What is changed by what runs the containers.
+    pub outside: Vec<Outside>,
     /// For people who read the helper's list.
     pub note: String,
 }

@@ -5,10 +5,11 @@ use tokio::task::JoinSet;
 
 use super::client::{Error, Helpers};
 use super::config::Config;
-use super::event::{Command, Order, Word};
+use super::event::{Command, Means, Order, Word};
 use super::hook::scale;
 use super::metrics::{COMMAND, Metrics, ReasonLabels, UNREACHABLE};
-use crate::data::{ActionKind, Change, Fix, FixId};
+use super::outside::carry;
+use crate::data::{Change, Fix, FixId};
 use crate::wire::{Answer, Code, Ending, Request, Which};
 
 /// Does what is commanded.
@@ -19,8 +20,10 @@ pub(super) async fn perform(
     metrics: &Metrics,
 ) -> Word {
     let order = command.order().clone();
-    if order.kind == ActionKind::ScaleOut {
-        return by_command(command, &order, config, metrics).await;
+    match order.means() {
+        Means::Helpers => {}
+        Means::Outside => return carry(command, &order, config, metrics).await,
+        Means::Command => return by_command(command, &order, config, metrics).await,
     }
     let lease = config.lease;
     match command {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::config::{BestEffort, Config};
+use super::outside::Outlook;
 use crate::data::{Replica, RootCause, Target};
 use crate::wire::Inspection;
 
@@ -27,6 +28,8 @@ pub struct Inventory {
     pub replicas: Vec<(Place, Inspection)>,
     /// Best-effort work on the same nodes, likewise.
     pub neighbours: Vec<(BestEffort, Inspection)>,
+    /// What could be done through what runs the containers.
+    pub outlook: Outlook,
     /// Replicas that cannot be reached, and why.
     pub unknown: Vec<String>,
 }

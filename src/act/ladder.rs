@@ -2,7 +2,9 @@
 
 use super::config::{BestEffort, Config};
 use super::inventory::{Inventory, Place};
-use crate::data::{ActMode, ActionKind, Change, FixId, Knob, Resource, Rung, Target, Value};
+use crate::data::{
+    ActMode, ActionKind, Change, FixId, Knob, Outside, Resource, Rung, Target, Value,
+};
 use crate::wire::{Inspection, KnobView};
 
 /// A step that changes less than this is none.
@@ -43,8 +45,29 @@ impl<'a> Draft<'a> {
         what: String,
         why: String,
     ) {
+        self.push_rung(kind, (changes, Vec::new()), what, why);
+    }
+
+    /// A rung that no helper of a node carries out.
+    pub(super) fn push_outside(
+        &mut self,
+        kind: ActionKind,
+        outside: Vec<Outside>,
+        what: String,
+        why: String,
+    ) {
+        self.push_rung(kind, (Vec::new(), outside), what, why);
+    }
+
+    fn push_rung(
+        &mut self,
+        kind: ActionKind,
+        (changes, outside): (Vec<Change>, Vec<Outside>),
+        what: String,
+        why: String,
+    ) {
         let mode = self.config.mode_of(kind);
-        self.rungs.push(Rung { kind, mode, changes, what, why });
+        self.rungs.push(Rung { kind, mode, changes, outside, what, why });
     }
 
     pub(super) fn finish(self) -> (Vec<Rung>, Vec<String>) {
@@ -161,6 +184,35 @@ fn raised(knob: Knob, factor: f64, place: &Place, seen: &Inspection) -> Result<(
         return left_out("it is as far up as the policy and the node allow");
     }
     Ok((now, to))
+}
+
+/// Rungs that give the culprit's replicas more in place, through what runs them; one for each factor.
+pub(super) fn resize(draft: &mut Draft<'_>, kind: ActionKind, factors: &[f64], why: &str) {
+    let resizables = &draft.inventory.outlook.resizables;
+    if resizables.is_empty() || draft.config.mode_of(kind) == ActMode::Observe {
+        return;
+    }
+    let most = draft.config.changes_max;
+    if resizables.len() > most {
+        let more = resizables.len() - most;
+        draft.leave_out(format!("{more} more changes than act.changes_max"));
+    }
+    for factor in factors {
+        let (mut outside, mut whats) = (Vec::new(), Vec::new());
+        for resizable in resizables.iter().take(most) {
+            match resizable.grow(*factor) {
+                Ok((change, what)) => {
+                    outside.push(change);
+                    whats.push(what);
+                }
+                Err(why) => draft.leave_out(why),
+            }
+        }
+        let is_same = |rung: &Rung| rung.outside == outside;
+        if !outside.is_empty() && !draft.rungs.iter().any(is_same) {
+            draft.push_outside(kind, outside, whats.join(", "), why.into());
+        }
+    }
 }
 
 /// Rungs that take something from best-effort work on the culprit's nodes.

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use super::config::Config;
-use super::event::{Command, Order, Word};
+use super::event::{Command, Means, Order, Word};
 use crate::data::{
     ActMode, ActionKind, Afterwards, AlertStatus, Change, EventTime, FixProblem, FixRecord,
     FixState, FixStep, Frame, Value,
@@ -19,6 +19,9 @@ use crate::data::{
 const STEPS_MAX: usize = 64;
 /// Attempts at one rung whose lease was lost, and at undoing what a command did.
 const ATTEMPTS_MAX: usize = 3;
+/// Attempts at undoing what was changed outside of nodes: an API server may be away for a while. With the
+/// default lease this is an hour.
+const OUTSIDE_ATTEMPTS_MAX: usize = 180;
 /// A fix that was needed when it was taken back is held this many times longer at most.
 const PATIENCE_MAX: usize = 8;
 
@@ -64,6 +67,7 @@ impl Machine<'_> {
             rung: self.fix.rung,
             kind: rung.map_or(ActionKind::ScaleOut, |r| r.kind),
             changes: rung.map(|r| r.changes.clone()).unwrap_or_default(),
+            outside: rung.map(|r| r.outside.clone()).unwrap_or_default(),
             note: format!("{service}: diagnosis {diagnosis}").chars().take(200).collect(),
         }
     }
@@ -304,7 +308,7 @@ impl Machine<'_> {
 
     /// Nobody knows how far it came: the sidecar was away. Asking for renewal tells.
     fn take_up(&mut self) -> Command {
-        if self.order().kind == ActionKind::ScaleOut {
+        if self.order().means() == Means::Command {
             let why = "the sidecar ended while the command ran; nobody knows what became of it";
             return self.take_back(Afterwards::End(FixState::Failed), why);
         }
@@ -327,10 +331,11 @@ impl Machine<'_> {
                 format!("no interval with requests for {most:?}: nobody can tell whether it helps");
             return Some(self.take_back(ended, why));
         }
-        if order.kind == ActionKind::ScaleOut {
+        let means = order.means();
+        if means == Means::Command {
             return None;
         }
-        if since(watch.renewed_at, self.now) > self.config.lease {
+        if means == Means::Helpers && since(watch.renewed_at, self.now) > self.config.lease {
             let why = "no helper has answered for a whole lease, so it has ended";
             return Some(self.lost(false, why));
         }
@@ -341,8 +346,9 @@ impl Machine<'_> {
         if is_asked {
             return None;
         }
-        let is_command = self.order().kind == ActionKind::ScaleOut;
-        if is_command && self.fix.watch.attempts >= ATTEMPTS_MAX {
+        let means = self.order().means();
+        let most = if means == Means::Outside { OUTSIDE_ATTEMPTS_MAX } else { ATTEMPTS_MAX };
+        if means != Means::Helpers && self.fix.watch.attempts >= most {
             let why = format!("{}; undo it by hand", self.fix.reason);
             self.go(FixState::Failed, why);
             return None;
@@ -350,7 +356,7 @@ impl Machine<'_> {
         // Nobody renews: a helper that cannot be reached undoes it by itself.
         let asked_at = self.fix.watch.renewed_at.max(Some(self.fix.updated_at));
         let is_over = since(asked_at, self.now) > self.config.lease;
-        if !is_command && is_over && self.fix.watch.attempts > ATTEMPTS_MAX {
+        if means == Means::Helpers && is_over && self.fix.watch.attempts > ATTEMPTS_MAX {
             self.fix.reason.push_str("; its lease has ended by now, see `sage-helper list`");
             self.go_on();
             return None;

@@ -36,7 +36,7 @@ pub struct EndLabels {
 /// `reason` of refusals.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabels {
-    /// The helper's code, or `unreachable`, `command`.
+    /// The helper's code, or `unreachable`, `command`, `outside`.
     pub reason: &'static str,
 }
 
@@ -75,6 +75,7 @@ pub struct Metrics {
 /// Reasons that are no code of the helper.
 pub(super) const UNREACHABLE: &str = "unreachable";
 pub(super) const COMMAND: &str = "command";
+pub(super) const OUTSIDE: &str = "outside";
 
 impl Metrics {
     /// Creates the metrics and registers them.
@@ -91,7 +92,7 @@ impl Metrics {
             }
         }
         let codes = Code::ALL.iter().map(|code| code.name());
-        for reason in codes.chain([UNREACHABLE, COMMAND]) {
+        for reason in codes.chain([UNREACHABLE, COMMAND, OUTSIDE]) {
             drop(m.refused.get_or_create(&ReasonLabels { reason }));
         }
         for helper in &config.helpers {

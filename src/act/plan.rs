@@ -5,8 +5,8 @@
 
 use super::config::Config;
 use super::inventory::Inventory;
-use super::ladder::{Draft, freeze_neighbours, lower_neighbours, raise};
-use crate::data::{ActMode, ActionKind, Diagnosis, Knob, Resource, RootCause, Rung};
+use super::ladder::{Draft, freeze_neighbours, lower_neighbours, raise, resize};
+use crate::data::{ActMode, ActionKind, Diagnosis, Knob, Outside, Resource, RootCause, Rung};
 
 /// What could be done about one culprit.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,7 +39,7 @@ pub fn plan(
         return none(format!("{} is not in act.services", cause.service));
     }
     let mut draft = Draft::new(id, &cause.service, config, inventory);
-    for unknown in &inventory.unknown {
+    for unknown in inventory.unknown.iter().chain(&inventory.outlook.left_out) {
         draft.leave_out(unknown.clone());
     }
     match resource {
@@ -51,7 +51,7 @@ pub fn plan(
             lower_neighbours(&mut draft, Resource::Network, why);
         }
     }
-    scale_out(&mut draft, diagnosis);
+    scale_out(&mut draft, diagnosis, inventory.outlook.scale.as_ref());
     let (rungs, left_out) = draft.finish();
     let none_because = rungs.is_empty().then(|| match left_out.as_slice() {
         [] => format!("nothing is known that could give {} more {resource}", cause.service),
@@ -84,6 +84,8 @@ fn cpu(draft: &mut Draft<'_>, cause: &RootCause) {
     if throttled.is_none() {
         neighbours(draft);
     }
+    // Where kubelet or the engine sets the quota it is theirs to change: they would undo what others set.
+    resize(draft, ActionKind::Cpu, &steps, &why);
     raise(draft, ActionKind::Cpu, Knob::CpuQuota, &steps, &why);
     if throttled.is_none() {
         raise(
@@ -100,6 +102,7 @@ fn cpu(draft: &mut Draft<'_>, cause: &RootCause) {
 
 fn memory(draft: &mut Draft<'_>) {
     let steps = draft.config.memory_steps.clone();
+    resize(draft, ActionKind::Memory, &steps, "it is at its memory limit");
     // The softer limit first: it is what makes the kernel reclaim.
     raise(
         draft,
@@ -129,22 +132,40 @@ fn disk(draft: &mut Draft<'_>) {
     freeze_neighbours(draft);
 }
 
-fn scale_out(draft: &mut Draft<'_>, diagnosis: &Diagnosis) {
+fn scale_out(
+    draft: &mut Draft<'_>,
+    diagnosis: &Diagnosis,
+    scale: Option<&Result<Outside, String>>,
+) {
     let service = draft.service.to_string();
     if draft.config.mode_of(ActionKind::ScaleOut) == ActMode::Observe {
         return;
     }
     if !draft.config.may_scale_out(&service) {
-        draft.leave_out(format!(
-            "scale_out: {service} is not in act.scale_out_services, or there is no act.scale_out_command"
-        ));
+        draft.leave_out(format!("scale_out: {service} is not in act.scale_out_services"));
         return;
     }
     let entry = diagnosis.qos.as_ref().map_or("the entry", |q| q.service.as_str());
-    draft.push(
-        ActionKind::ScaleOut,
-        Vec::new(),
-        format!("one more replica of {service}"),
-        format!("what its nodes can give was not enough for {entry}"),
-    );
+    let why = format!("what its nodes can give was not enough for {entry}");
+    match scale {
+        Some(Ok(change)) => {
+            let what = change.edits.iter().map(|e| {
+                format!(
+                    "one more replica of {service}: {} {} from {} to {}",
+                    change.object, e.at, e.from, e.to
+                )
+            });
+            let what = what.collect::<Vec<_>>().join(", ");
+            draft.push_outside(ActionKind::ScaleOut, vec![change.clone()], what, why);
+        }
+        Some(Err(cannot)) => draft.leave_out(format!("scale_out: {cannot}")),
+        None if draft.config.scale_out_command.is_empty() => draft.leave_out(format!(
+            "scale_out: there is neither an [[act.workloads]] for {service} nor an \
+             act.scale_out_command"
+        )),
+        None => {
+            let what = format!("one more replica of {service}");
+            draft.push(ActionKind::ScaleOut, Vec::new(), what, why);
+        }
+    }
 }

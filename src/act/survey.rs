@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::client::Helpers;
 use super::config::Config;
 use super::inventory::{Inventory, Place, locate, neighbours, nothing_seen};
+use super::outside;
 use super::plan::plan;
 use super::propose::{fix_id, propose};
 use crate::data::{Diagnosis, EventTime, FixRecord, Frame, Target};
@@ -28,15 +29,18 @@ pub(super) async fn survey(question: Question, config: &Config, helpers: &Helper
     let Question { diagnosis, cause, newest, now } = question;
     let cause = &diagnosis.root_causes[cause];
     let id = fix_id(&diagnosis.id, &cause.service);
-    let wants_look = cause.resource.is_some() && config.may_help(&cause.service);
-    let inventory = if wants_look {
-        let window = newest.as_deref().and_then(|frame| frame.service(&cause.service));
-        let seen = window.map(|w| w.replicas.as_slice()).unwrap_or_default();
-        let (places, unknown) = locate(config, cause, seen);
-        take_stock(places, unknown, config, helpers).await
-    } else {
-        Inventory::default()
-    };
+    let inventory =
+        if let (Some(resource), true) = (cause.resource, config.may_help(&cause.service)) {
+            let window = newest.as_deref().and_then(|frame| frame.service(&cause.service));
+            let seen = window.map(|w| w.replicas.as_slice()).unwrap_or_default();
+            let (places, unknown) = locate(config, cause, seen);
+            let (service, accused) = (cause.service.as_str(), cause.replicas.as_slice());
+            let asked = outside::Question { service, resource, accused };
+            let outlook = outside::look(asked, config).await;
+            Inventory { outlook, ..take_stock(places, unknown, config, helpers).await }
+        } else {
+            Inventory::default()
+        };
     propose(&diagnosis, cause, plan(&id, &diagnosis, cause, &inventory, config), now)
 }
 

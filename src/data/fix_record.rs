@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::alert::AlertStatus;
 use super::feature::Resource;
 use super::fix::{FixId, Knob, Target, Value};
+use super::outside::Outside;
 use super::qos::QosTarget;
 use super::time::EventTime;
 
@@ -23,7 +24,7 @@ pub enum ActionKind {
     Disk,
     /// Less of a resource for best-effort work on the culprit's node.
     Neighbour,
-    /// More replicas, by the operator's own command.
+    /// More replicas, by what runs them or by the operator's own command.
     ScaleOut,
 }
 
@@ -180,8 +181,11 @@ pub struct Rung {
     pub kind: ActionKind,
     /// How much is done without asking.
     pub mode: ActMode,
-    /// What is changed; empty for `scale_out`.
+    /// What is changed by helpers of nodes.
     pub changes: Vec<Change>,
+    /// What is changed by what runs the containers. With neither it is the operator's command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outside: Vec<Outside>,
     /// The same in words.
     pub what: String,
     /// Why this one, at this place of the ladder.

@@ -9,6 +9,7 @@ mod frame;
 mod labels;
 mod model_status;
 mod name;
+mod outside;
 mod percentile;
 mod qos;
 mod sample;
@@ -34,6 +35,7 @@ pub use model_status::{
     FeatureUse, ModelState, ModelStatus, NodeQuality, SamplingAdvice, TrainingDone, TrainingKind,
 };
 pub use name::{ANY_OP, Name, OVERFLOW, RpcKey, USER};
+pub use outside::{Edit, Fact, Outside, Runner};
 pub use percentile::{LEVELS, Percentiles};
 pub use qos::{QosTarget, mixture_quantile};
 pub use sample::{Histogram, ResetHint, STALE_NAN_BITS, Sample, Series};

@@ -1,11 +1,11 @@
 //! Asks a running helper, for people.
 
-use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use super::line::{Line, Lines};
+use super::stream::Stream as _;
 use crate::data::{FixId, Target};
 use crate::wire::{self, Answer, EndedView, LeaseView, Listing, Request, Which};
 
@@ -20,14 +20,13 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// What is wrong with the connection or the answer.
 pub(crate) fn ask(socket: &Path, request: &Request) -> Result<Answer, String> {
     let fail = |e: std::io::Error| format!("{}: {e}", socket.display());
-    let mut stream = UnixStream::connect(socket).map_err(fail)?;
-    stream.set_write_timeout(Some(TIMEOUT)).map_err(fail)?;
-    match stream.write_all(wire::line(request).as_bytes()) {
+    let stream = UnixStream::connect(socket).map_err(fail)?;
+    match (&stream).send(wire::line(request).as_bytes(), TIMEOUT) {
         // Who is not let in is told so before it can ask.
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => return Err(fail(e)),
         _ => {}
     }
-    match Lines::new(&stream, ANSWER_BYTES_MAX, TIMEOUT).next().map_err(fail)? {
+    match Lines::new(ANSWER_BYTES_MAX, TIMEOUT).next(&mut &stream).map_err(fail)? {
         Line::Text(line) => wire::parse_answer(&line),
         Line::TooLong => Err("the answer is too long".into()),
         Line::End => Err(format!("{}: closed without an answer", socket.display())),
@@ -88,7 +87,7 @@ fn list(listing: &Listing) -> String {
 fn lease_lines(lease: &LeaseView) -> String {
     let device = lease.device.as_deref().map(|d| format!(" ({d})")).unwrap_or_default();
     let mut text = format!(
-        "{}: {} of {}{device} is {:?}, was {:?}; {} left, since {}, for user {}",
+        "{}: {} of {}{device} is {:?}, was {:?}; {} left, since {}, for {}",
         lease.fix,
         lease.knob,
         lease.place,
@@ -96,7 +95,7 @@ fn lease_lines(lease: &LeaseView) -> String {
         lease.old,
         crate::duration::text(Duration::from_secs(lease.left.as_secs())),
         lease.since,
-        lease.uid
+        asker(lease)
     );
     for (label, more) in [("note", Some(&lease.note)), ("STUCK", lease.trouble.as_ref())] {
         if let Some(more) = more.filter(|m| !m.is_empty()) {
@@ -105,6 +104,14 @@ fn lease_lines(lease: &LeaseView) -> String {
         }
     }
     text + "\n"
+}
+
+fn asker(lease: &LeaseView) -> String {
+    match (&lease.peer, lease.uid) {
+        (Some(peer), _) => peer.clone(),
+        (None, Some(uid)) => format!("user {uid}"),
+        (None, None) => "nobody known".into(),
+    }
 }
 
 fn ended_line(ended: &EndedView) -> String {

@@ -50,6 +50,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A certificate or key is of no use.
+    #[error("{path:?}: {why}; see [tcp] of the policy")]
+    Certificate {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Capabilities could not be dropped. The helper does not serve with more than it needs.
     #[error("cannot drop privileges ({step}): {cause}")]
     Privileges {

@@ -36,8 +36,12 @@ pub(crate) struct Record {
     pub(crate) boot: String,
     /// When it was applied, for people.
     pub(crate) since: jiff::Timestamp,
-    /// Who asked.
-    pub(crate) uid: u32,
+    /// Who asked: a user of this node,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<u32>,
+    /// or a sidecar of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) peer: Option<String>,
     /// Why.
     pub(crate) note: String,
 }
@@ -53,7 +57,8 @@ impl Record {
             settled: false,
             boot: String::new(),
             since: jiff::Timestamp::UNIX_EPOCH,
-            uid: 0,
+            uid: None,
+            peer: None,
             note: String::new(),
         }
     }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::asker::Asker;
 use super::check::{CheckedFix, check, check_change, check_lease, refuse};
 use super::clock::Now;
 use super::error::Error;
@@ -56,10 +57,10 @@ impl Keeper {
         }
     }
 
-    /// Answers one request of user `uid`.
-    pub(crate) fn answer(&mut self, request: Request, uid: u32, now: Now) -> Answer {
+    /// Answers one request.
+    pub(crate) fn answer(&mut self, request: Request, asker: &Asker, now: Now) -> Answer {
         let answer = match request {
-            Request::Apply(fix) => self.apply(fix, uid, now).map(Answer::Lease),
+            Request::Apply(fix) => self.apply(fix, asker, now).map(Answer::Lease),
             Request::Renew { fix, lease, value } => {
                 self.renew(&fix, lease, value.as_ref(), now).map(Answer::Lease)
             }
@@ -76,7 +77,7 @@ impl Keeper {
             Request::Ping {} => Ok(Answer::Pong(self.pong())),
         };
         answer.unwrap_or_else(|refusal| {
-            tracing::info!(uid, code = refusal.code.name(), reason = refusal.reason, "refused");
+            tracing::info!(%asker, code = refusal.code.name(), reason = refusal.reason, "refused");
             Answer::Refused(refusal)
         })
     }
@@ -98,7 +99,7 @@ impl Keeper {
         }
     }
 
-    fn apply(&mut self, fix: Fix, uid: u32, now: Now) -> Result<LeaseView, Refusal> {
+    fn apply(&mut self, fix: Fix, asker: &Asker, now: Now) -> Result<LeaseView, Refusal> {
         if self.is_stopping {
             let cure = "wait until it is back";
             return Err(Refusal::new(Code::Stopping, "the helper is about to end", cure));
@@ -108,7 +109,7 @@ impl Keeper {
         }
         let checked = check(&self.policy, &self.host, fix)?;
         self.leases.check_room(checked.place(), &self.policy.limits)?;
-        self.enforce(&checked, uid, now)
+        self.enforce(&checked, asker, now)
     }
 
     /// The asker did not hear our answer and asks again: that renews. Another fix of the same name is a
@@ -131,13 +132,13 @@ impl Keeper {
     }
 
     /// Journal, look once more, write, read back.
-    fn enforce(&mut self, fix: &CheckedFix, uid: u32, now: Now) -> Result<LeaseView, Refusal> {
+    fn enforce(&mut self, fix: &CheckedFix, asker: &Asker, now: Now) -> Result<LeaseView, Refusal> {
         let place = fix.place().clone();
         let mut record =
             Record::new(fix.id().clone(), place, fix.old().into(), fix.new_value().into());
         record.boot.clone_from(&self.host.boot);
         record.since = now.wall;
-        record.uid = uid;
+        (record.uid, record.peer) = (asker.uid(), asker.peer());
         record.note = fix.note().into();
         self.journal.put(&record).map_err(|e| journal_refusal(&e))?;
         match fix.open().read() {
@@ -159,7 +160,7 @@ impl Keeper {
         self.write(&id, &new, now)?;
         let view = self.view(&id, now)?;
         tracing::info!(
-            fix = %id, place = view.place, knob = %view.knob, old = view.old, new = view.now, uid,
+            fix = %id, place = view.place, knob = %view.knob, old = view.old, new = view.now, %asker,
             lease = ?fix.lease(), "applied"
         );
         Ok(view)

@@ -71,6 +71,7 @@ impl Lease {
             left: self.until.saturating_sub(now.since_boot),
             since: record.since.to_string(),
             uid: record.uid,
+            peer: record.peer.clone(),
             note: record.note.clone(),
             trouble: self.stuck.as_ref().map(|s| s.trouble.clone()),
         }

@@ -1,10 +1,10 @@
 //! Lines of limited length, in limited time, from somebody who may mean harm.
 
-use std::io::{self, Read};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::time::Duration;
 
 use super::clock;
+use super::stream::Stream;
 
 /// What came.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,24 +19,23 @@ pub(crate) enum Line {
 
 /// Reads lines from a stream.
 #[derive(Debug)]
-pub(crate) struct Lines<'a> {
-    stream: &'a UnixStream,
+pub(crate) struct Lines {
     waiting: Vec<u8>,
     most: usize,
     timeout: Duration,
 }
 
-impl<'a> Lines<'a> {
+impl Lines {
     /// Lines of at most `most` bytes, each whole within `timeout` after the one before.
-    pub(crate) fn new(stream: &'a UnixStream, most: usize, timeout: Duration) -> Self {
-        Self { stream, waiting: Vec::new(), most, timeout }
+    pub(crate) fn new(most: usize, timeout: Duration) -> Self {
+        Self { waiting: Vec::new(), most, timeout }
     }
 
     /// The next line.
     ///
     /// # Errors
     /// When the connection breaks.
-    pub(crate) fn next(&mut self) -> io::Result<Line> {
+    pub(crate) fn next(&mut self, stream: &mut dyn Stream) -> io::Result<Line> {
         let end = clock::since_boot() + self.timeout;
         loop {
             if let Some(at) = self.waiting.iter().position(|b| *b == b'\n') {
@@ -53,12 +52,10 @@ impl<'a> Lines<'a> {
             if left.is_zero() {
                 return Ok(Line::End);
             }
-            self.stream.set_read_timeout(Some(left))?;
             let mut bytes = [0; 4096];
-            match (&mut &*self.stream).read(&mut bytes) {
+            match stream.receive(&mut bytes, left) {
                 Ok(0) => return Ok(Line::End),
                 Ok(n) => self.waiting.extend_from_slice(&bytes[..n]),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(Line::End),
                 Err(e) => return Err(e),
             }
@@ -69,6 +66,7 @@ impl<'a> Lines<'a> {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
 
     use super::*;
 
@@ -78,14 +76,14 @@ mod tests {
     fn lines_come_whole_however_they_are_cut() {
         let (mut here, there) = UnixStream::pair().unwrap();
         here.write_all(b"one\ntwo\n\nhalf").unwrap();
-        let mut lines = Lines::new(&there, 16, LONG);
+        let mut lines = Lines::new(16, LONG);
         for wanted in ["one", "two", ""] {
-            assert_eq!(lines.next().unwrap(), Line::Text(wanted.into()));
+            assert_eq!(lines.next(&mut &there).unwrap(), Line::Text(wanted.into()));
         }
         here.write_all(b" done\nnever").unwrap();
-        assert_eq!(lines.next().unwrap(), Line::Text("half done".into()));
+        assert_eq!(lines.next(&mut &there).unwrap(), Line::Text("half done".into()));
         drop(here);
-        assert_eq!(lines.next().unwrap(), Line::End);
+        assert_eq!(lines.next(&mut &there).unwrap(), Line::End);
     }
 
     #[test]
@@ -95,8 +93,8 @@ mod tests {
             // Fails once nobody reads any more.
             while here.write_all(&[b'x'; 4096]).is_ok() {}
         });
-        let mut lines = Lines::new(&there, 10_000, LONG);
-        assert_eq!(lines.next().unwrap(), Line::TooLong);
+        let mut lines = Lines::new(10_000, LONG);
+        assert_eq!(lines.next(&mut &there).unwrap(), Line::TooLong);
         assert!(lines.waiting.len() <= 10_000 + 4096);
         drop(there);
         writer.join().unwrap();
@@ -110,8 +108,8 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(5));
             }
         });
-        let mut lines = Lines::new(&there, 1 << 20, Duration::from_millis(50));
-        assert_eq!(lines.next().unwrap(), Line::End);
+        let mut lines = Lines::new(1 << 20, Duration::from_millis(50));
+        assert_eq!(lines.next(&mut &there).unwrap(), Line::End);
         drop(there);
         writer.join().unwrap();
     }

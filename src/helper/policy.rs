@@ -9,6 +9,7 @@ use toml::{Table, Value};
 
 use super::bound::Bound;
 use super::pattern::Patterns;
+use super::remote::TcpPolicy;
 use crate::data::Knob;
 use crate::toml_file::{Faults, Reader};
 
@@ -17,8 +18,12 @@ use crate::toml_file::{Faults, Reader};
 pub struct Policy {
     /// Who may talk to the helper, and how.
     pub socket: SocketPolicy,
+    /// The same for sidecars of other nodes.
+    pub tcp: TcpPolicy,
     /// Where old values are kept.
     pub state: State,
+    /// What it takes from itself.
+    pub sandbox: Sandbox,
     /// Where the kernel's files are.
     pub roots: Roots,
     /// How much at once.
@@ -74,6 +79,20 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         Self { dir: "/var/lib/sage-helper".into() }
+    }
+}
+
+/// `[sandbox]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sandbox {
+    /// Whether system calls are filtered.
+    pub seccomp: bool,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self { seccomp: true }
     }
 }
 
@@ -170,7 +189,9 @@ impl Policy {
         let mut reader = Reader::new(text)?;
         let mut policy = Self {
             socket: reader.section("socket"),
+            tcp: reader.section("tcp"),
             state: reader.section("state"),
+            sandbox: reader.section("sandbox"),
             roots: reader.section("roots"),
             limits: reader.section("limits"),
             rules: Vec::new(),
@@ -179,11 +200,13 @@ impl Policy {
             policy.rules.push(rule(&mut reader, &format!("allow[{i}]"), table));
         }
         policy.faults(&mut reader);
-        let faults = reader.finish(&["socket", "state", "roots", "limits", "allow"]);
+        let faults =
+            reader.finish(&["socket", "tcp", "state", "sandbox", "roots", "limits", "allow"]);
         if faults.is_empty() { Ok(policy) } else { Err(Faults { path: None, faults }) }
     }
 
     fn faults(&self, reader: &mut Reader) {
+        self.tcp.faults(&mut |fault| reader.fault(fault));
         let (socket, limits) = (&self.socket, &self.limits);
         let mut must = |holds: bool, fault: &str| {
             if !holds {

@@ -37,18 +37,20 @@ pub fn run(args: Args) -> ExitCode {
         .init();
     match start(&args.policy, args.recover) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error @ (Error::Policy(_) | Error::Untrusted { .. })) => fail(USAGE, &error),
+        Err(error @ (Error::Policy(_) | Error::Untrusted { .. } | Error::Certificate { .. })) => {
+            fail(USAGE, &error)
+        }
         Err(error) => fail(FAILURE, &error),
     }
 }
 
 fn start(policy: &Path, is_recovery: bool) -> Result<(), Error> {
-    let ready = Opened::open(read_policy(policy)?)?.drop_privileges()?.recover()?;
+    let ready = Opened::open(read_policy(policy)?, is_recovery)?.drop_privileges()?.recover()?;
     if is_recovery {
         drop(std::fs::remove_file(&ready.socket.path));
         return Ok(());
     }
-    serve(ready)
+    serve(ready.confine()?)
 }
 
 fn talk(ask: Ask) -> ExitCode {

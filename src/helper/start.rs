@@ -1,10 +1,11 @@
 //! The order of starting, as types: each step takes the one before it, so none can be left out or moved.
 //!
 //! 1. [`Policy`] is read and checked.
-//! 2. [`Opened`]: what needs privileges is opened: roots, journal, socket.
+//! 2. [`Opened`]: what needs privileges is opened: roots, journal, socket, keys.
 //! 3. [`Dropped`]: all capabilities but those the policy needs are given up, `no_new_privs` is set.
 //! 4. [`Ready`]: what an earlier helper left behind is put back.
-//! 5. `serve` (in `serve.rs`) answers.
+//! 5. [`Confined`]: all system calls but those that serving needs are given up.
+//! 6. `serve` (in `serve.rs`) answers.
 
 use std::fs::Permissions;
 use std::io;
@@ -20,6 +21,9 @@ use super::journal::Journal;
 use super::keeper::Keeper;
 use super::policy::{Policy, SocketPolicy};
 use super::privilege;
+use super::remote::Remote;
+use super::seccomp;
+use crate::data::Knob;
 
 /// Longer than a `tc` of a helper that was killed takes to end.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +40,7 @@ pub(crate) fn read_policy(path: &Path) -> Result<Policy, Error> {
 }
 
 /// A policy that anybody could write is none.
-fn check_owner(path: &Path) -> Result<(), Error> {
+pub(super) fn check_owner(path: &Path) -> Result<(), Error> {
     let meta = std::fs::metadata(path).map_err(|e| Error::Open { what: path.into(), source: e })?;
     let uid = rustix::process::geteuid().as_raw();
     let is_ours = meta.uid() == uid || meta.uid() == 0;
@@ -54,25 +58,29 @@ pub(crate) struct Opened {
     host: Host,
     journal: Journal,
     listener: UnixListener,
+    remote: Option<Remote>,
 }
 
 impl Opened {
-    /// Opens roots, journal and socket. Clients that connect now wait until step 5.
+    /// Opens roots, journal and sockets. Clients that connect now wait until step 6. For a recovery alone
+    /// nothing is opened to other nodes: a certificate that has run out must not stand in its way.
     ///
     /// # Errors
     /// When something is missing, or another helper runs.
-    pub(crate) fn open(policy: Policy) -> Result<Self, Error> {
+    pub(crate) fn open(policy: Policy, is_recovery: bool) -> Result<Self, Error> {
         let host = Host::open(&policy.roots)?;
         // Whoever holds the journal may take the socket of one that died.
         let journal = Journal::open(&policy.state.dir, LOCK_PATIENCE)?;
         let socket = &policy.socket;
         let listener =
             listen(socket).map_err(|source| Error::Listen { path: socket.path.clone(), source })?;
+        let remote = if is_recovery { None } else { Remote::open(&policy.tcp)? };
+        let tcp = remote.as_ref().and_then(|r| r.listener.local_addr().ok());
         tracing::info!(
-            socket = %socket.path.display(), state = %policy.state.dir.display(),
+            socket = %socket.path.display(), tcp = tcp.map(tracing::field::display), state = %policy.state.dir.display(),
             cgroups = ?host.cgroup_bases().map(|b| b.to_string()).collect::<Vec<_>>(), "opened"
         );
-        Ok(Self { policy, host, journal, listener })
+        Ok(Self { policy, host, journal, listener, remote })
     }
 
     /// Step 3.
@@ -102,22 +110,48 @@ impl Dropped {
     /// # Errors
     /// When the journal cannot be read.
     pub(crate) fn recover(self) -> Result<Ready, Error> {
-        let Opened { policy, host, journal, listener } = self.0;
+        let Opened { policy, host, journal, listener, remote } = self.0;
         let socket = policy.socket.clone();
+        let runs_tc = policy.allows(|knob| knob == Knob::NetworkRate);
+        let is_filtered = policy.sandbox.seccomp;
         let mut keeper = Keeper::new(policy, host, journal);
         let count = keeper.recover(Now::read())?;
         tracing::info!(fixes = count, "leftovers put back");
-        Ok(Ready { keeper, listener, socket })
+        Ok(Ready { runs_tc, is_filtered, keeper, listener, remote, socket })
     }
 }
 
 /// Step 4 is done.
 #[derive(Debug)]
 pub(crate) struct Ready {
+    runs_tc: bool,
+    is_filtered: bool,
     pub(crate) keeper: Keeper,
     pub(crate) listener: UnixListener,
+    pub(crate) remote: Option<Remote>,
     pub(crate) socket: SocketPolicy,
 }
+
+impl Ready {
+    /// Step 5. Call it while there is one thread.
+    ///
+    /// # Errors
+    /// When the kernel does not take the filter. The helper does not serve then.
+    pub(crate) fn confine(self) -> Result<Confined, Error> {
+        if !self.is_filtered {
+            tracing::warn!("system calls are not filtered: sandbox.seccomp is off");
+        } else if seccomp::confine(self.runs_tc)? {
+            tracing::info!(tc = self.runs_tc, "system calls filtered");
+        } else {
+            tracing::warn!(arch = std::env::consts::ARCH, "no filter of system calls is known");
+        }
+        Ok(Confined(self))
+    }
+}
+
+/// Step 5 is done.
+#[derive(Debug)]
+pub(crate) struct Confined(pub(super) Ready);
 
 fn listen(socket: &SocketPolicy) -> io::Result<UnixListener> {
     // Left behind by one that was killed. Anything but a socket is somebody's file.

@@ -16,12 +16,14 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// `Cap…` and `NoNewPrivs` of every thread of a process.
+/// `Cap…`, `NoNewPrivs` and `Seccomp` of every thread of a process.
 fn rights(pid: u32) -> Vec<BTreeMap<String, u64>> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let status = |task: std::path::PathBuf| {
         let text = std::fs::read_to_string(task.join("status")).unwrap();
-        let lines = text.lines().filter(|l| l.starts_with("Cap") || l.starts_with("NoNewPrivs"));
+        let lines = text
+            .lines()
+            .filter(|l| ["Cap", "NoNewPrivs", "Seccomp:"].iter().any(|key| l.starts_with(key)));
         lines
             .map(|line| {
                 let (key, value) = line.split_once(':').unwrap();
@@ -37,7 +39,14 @@ fn it_starts_in_the_documented_order() {
     let node = Node::new();
     let (code, log) = Helper::start(&node.policy(&me(), RULES)).stop();
     assert_eq!(code, Some(0));
-    let steps = ["policy read", "opened", "privileges dropped", "leftovers put back", "serving"];
+    let steps = [
+        "policy read",
+        "opened",
+        "privileges dropped",
+        "leftovers put back",
+        "system calls filtered",
+        "serving",
+    ];
     let (_, doc) = include_str!("../../docs/helper.md").split_once("## How it starts").unwrap();
     for text in [&*log, doc] {
         let places: Vec<_> = steps.iter().map(|step| text.find(step)).collect();
@@ -65,6 +74,8 @@ fn it_serves_with_exactly_the_capabilities_that_the_policy_needs() {
         assert!(threads.len() >= 3, "{threads:?}");
         for thread in threads {
             assert_eq!(thread["NoNewPrivs"], 1);
+            // A filter, on every thread.
+            assert_eq!(thread["Seccomp"], 2);
             let mine = |set: u64| if is_root() { set } else { 0 };
             assert_eq!(thread["CapPrm"], mine(needed));
             assert_eq!(thread["CapEff"], mine(needed));

@@ -26,7 +26,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("diagnose", "data delivery duration graph observe stats"),
     ("report", "client data graph observe secret"),
     ("store", "data observe"),
-    ("act", "data duration observe wire"),
+    ("act", "client data duration observe secret wire"),
     // Beyond the privilege border: a program of its own, which no stage and no task may use.
     ("helper", "data duration toml_file wire"),
     // The rim.

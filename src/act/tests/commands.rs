@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::scene::{config, proposal};
 use crate::act::client::{Error, Helpers};
-use crate::act::config::{Config, Helper};
+use crate::act::config::Config;
 use crate::act::event::{Command, Order, Word};
 use crate::act::exec::perform;
 use crate::act::metrics::{Metrics, NodeLabels, ReasonLabels};
+use crate::act::nodes::Helper;
 use crate::data::{ActMode, ActionKind};
 use crate::wire::{Code, Request};
 
@@ -33,7 +34,7 @@ fn helper(socket: &Path, answers: Vec<&'static str>) -> std::thread::JoinHandle<
 
 fn with_socket(socket: &Path) -> (Config, Metrics) {
     let mut config = config(ActMode::Auto);
-    config.helpers = vec![Helper { node: "n1".into(), socket: socket.into() }];
+    config.helpers = vec![Helper::local("n1", socket)];
     config.timeout = Duration::from_millis(500);
     let metrics = Metrics::register(&mut crate::observe::Registry::default(), &config);
     (config, metrics)
@@ -49,6 +50,7 @@ fn order(config: &Config) -> Order {
         rung: 0,
         kind: ActionKind::Cpu,
         changes: fix.rungs[0].changes.clone(),
+        outside: vec![],
         note: "why".into(),
     }
 }

@@ -1,5 +1,6 @@
 use super::scene::{cause, config, diagnosis, inspection, inventory, knob};
-use crate::act::config::{BestEffort, Config, Helper, Located};
+use crate::act::config::{BestEffort, Config, Located};
+use crate::act::nodes::Helper;
 use crate::act::{Inventory, Plan, locate, obvious_target, plan};
 use crate::data::{
     ActMode, ActionKind, Knob, MetricEvidence, Replica, Resource, RootCause, Target, Value,
@@ -187,7 +188,7 @@ fn a_replicas_name_may_say_where_it_is() {
 #[test]
 fn configured_targets_win_over_names_and_those_that_stand_out_are_taken() {
     let mut config = config(ActMode::Auto);
-    config.helpers.push(Helper { node: "n2".into(), socket: "/nowhere".into() });
+    config.helpers.push(Helper::local("n2", "/nowhere"));
     let located = |replica: Option<&str>, node: &str, path: &str| Located {
         service: "redis".into(),
         replica: replica.map(Into::into),

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::act::config::{Config, Helper};
+use crate::act::config::Config;
+use crate::act::nodes::Helper;
 use crate::act::{Book, Command, Event, Inventory, Place, Word, fix_id, plan, propose};
 use crate::data::{
     ActMode, Alert, AlertKey, AlertStatus, Diagnosis, DiagnosisState, EventTime, FixRecord,
@@ -63,7 +64,7 @@ pub(super) fn config(mode: ActMode) -> Config {
     Config {
         mode,
         services: vec!["*".into()],
-        helpers: vec![Helper { node: "n1".into(), socket: "/nowhere".into() }],
+        helpers: vec![Helper::local("n1", "/nowhere")],
         ..Config::default()
     }
 }

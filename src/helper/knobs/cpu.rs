@@ -152,7 +152,15 @@ impl Interface for Cpuset {
         write(spot, "cpuset.cpus", text)
     }
 
-    fn encode(&self, _spot: &Spot, value: &Value) -> Result<String, String> {
+    fn encode(&self, spot: &Spot, value: &Value) -> Result<String, String> {
+        // Version 2 has this file. What cannot be taken back is not begun.
+        if spot.dir.has("cgroup.events") && self.read(spot).is_ok_and(|text| text.is_empty()) {
+            return Err(
+                "none are set there, and the kernel does not take that back while there are \
+                        processes; write the CPUs it has into cpuset.cpus first"
+                    .into(),
+            );
+        }
         let Value::Text(text) = value else {
             return Err(format!("{value} is not a list of CPUs like \"0-3,8\""));
         };

@@ -1,5 +1,6 @@
 //! Fixes over time: renewed, changed, expired, overridden, gone, stuck.
 
+use super::super::asker::Asker;
 use super::node::{Cgroups, Node, REPLICA, at, fix, id, quota};
 use crate::data::{Knob, Target, Value};
 use crate::wire::{Answer, Code, Ending, LeaseState, Request, Which};
@@ -193,7 +194,7 @@ fn reverting_is_safe_to_repeat() {
     assert_eq!(keeper.try_revert("f", at(3)), first);
     let Answer::Refused(unknown) = keeper.try_revert("g", at(3)) else { panic!("not refused") };
     assert_eq!(unknown.code, Code::UnknownFix);
-    let all = keeper.answer(Request::Revert(Which::All), 0, at(4));
+    let all = keeper.answer(Request::Revert(Which::All), &Asker::User(0), at(4));
     assert_eq!(all, Answer::Ended(vec![]));
     assert_eq!(keeper.try_renew("never", None, at(4)), Err(Code::UnknownFix));
     assert_eq!(id("f").as_str(), "f");

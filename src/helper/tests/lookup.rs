@@ -1,5 +1,6 @@
 //! From names to cgroups.
 
+use super::super::asker::Asker;
 use super::super::host::{Base, Controller, Host};
 use super::super::locate::locate;
 use super::node::{Cgroups, Node, REPLICA, at};
@@ -92,7 +93,9 @@ fn inspection_shows_values_use_and_room_of_covered_targets_only() {
     let node = Node::new(Cgroups::V1);
     let mut keeper = node.keeper();
     let target = Target::Cgroup(REPLICA.into());
-    let Answer::Inspected(seen) = keeper.answer(Request::Inspect { target }, 0, at(1)) else {
+    let Answer::Inspected(seen) =
+        keeper.answer(Request::Inspect { target }, &Asker::User(0), at(1))
+    else {
         panic!("not inspected")
     };
     let quota = seen.knobs.iter().find(|k| k.knob == Knob::CpuQuota).unwrap();
@@ -107,7 +110,7 @@ fn inspection_shows_values_use_and_room_of_covered_targets_only() {
         [("/private", Code::TargetNotAllowed), ("/apps/nobody", Code::TargetNotFound)]
     {
         let target = Target::Cgroup(path.into());
-        match keeper.answer(Request::Inspect { target }, 0, at(1)) {
+        match keeper.answer(Request::Inspect { target }, &Asker::User(0), at(1)) {
             Answer::Refused(refusal) => assert_eq!(refusal.code, code),
             other => panic!("{other:?}"),
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::asker::Asker;
 use super::super::clock::Now;
 use super::super::host::Host;
 use super::super::journal::Journal;
@@ -299,7 +300,7 @@ pub(super) fn quota(name: &str, cores: f64) -> Fix {
 
 impl Keeper {
     pub(super) fn try_apply(&mut self, fix: Fix, now: Now) -> Result<LeaseView, (Code, String)> {
-        match self.answer(Request::Apply(fix), 1000, now) {
+        match self.answer(Request::Apply(fix), &Asker::User(1000), now) {
             Answer::Lease(lease) => Ok(lease),
             Answer::Refused(refusal) => Err((refusal.code, refusal.reason)),
             other => panic!("{other:?}"),
@@ -313,7 +314,7 @@ impl Keeper {
         now: Now,
     ) -> Result<LeaseView, Code> {
         let lease = Duration::from_secs(60);
-        match self.answer(Request::Renew { fix: id(name), lease, value }, 1000, now) {
+        match self.answer(Request::Renew { fix: id(name), lease, value }, &Asker::User(1000), now) {
             Answer::Lease(lease) => Ok(lease),
             Answer::Refused(refusal) => Err(refusal.code),
             other => panic!("{other:?}"),
@@ -321,11 +322,11 @@ impl Keeper {
     }
 
     pub(super) fn try_revert(&mut self, name: &str, now: Now) -> Answer {
-        self.answer(Request::Revert(Which::Fix(id(name))), 1000, now)
+        self.answer(Request::Revert(Which::Fix(id(name))), &Asker::User(1000), now)
     }
 
     pub(super) fn listing(&mut self, now: Now) -> Listing {
-        match self.answer(Request::List {}, 1000, now) {
+        match self.answer(Request::List {}, &Asker::User(1000), now) {
             Answer::List(listing) => listing,
             other => panic!("{other:?}"),
         }

@@ -57,7 +57,7 @@ fn every_fault_is_named_at_once() {
         "limits.lease_max: must be at most 24h",
         "limits.fixes_max: must be 1 to 1024",
         "roots.cgroup = \"relative\": must be an absolute path",
-        "sockets: unknown table; known: socket, state, roots, limits, allow",
+        "sockets: unknown table; known: socket, tcp, state, sandbox, roots, limits, allow",
         "allow[0].cgroups: \"a/*\" must start with /",
         "allow[0].cgroups: \"/b/***\"",
         "allow[0].knobs.cpu_quota: min = 2, max = 1",

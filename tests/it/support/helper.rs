@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -125,6 +126,8 @@ pub(crate) fn sage_helper() -> Command {
 pub(crate) struct Helper {
     child: Child,
     pub(crate) socket: PathBuf,
+    /// Where it listens to other nodes, if it does.
+    pub(crate) tcp: Option<SocketAddr>,
     log: Option<JoinHandle<String>>,
 }
 
@@ -145,12 +148,14 @@ impl Helper {
             assert!(log.read_line(&mut line).unwrap() > 0, "it ended early:\n{so_far}");
             so_far.push_str(&line);
         }
+        let (_, tcp) = so_far.split_once("tcp=").unwrap_or_default();
+        let tcp = tcp.split_whitespace().next().and_then(|address| address.parse().ok());
         let reader = std::thread::spawn(move || {
             drop(log.read_to_string(&mut so_far));
             so_far
         });
         let socket = policy.with_file_name("sock");
-        Self { child, socket, log: Some(reader) }
+        Self { child, socket, tcp, log: Some(reader) }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -171,10 +176,14 @@ impl Helper {
         self.child.wait().unwrap();
     }
 
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// Tells it to end, and waits: exit code and everything it logged.
     pub(crate) fn stop(mut self) -> (Option<i32>, String) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.signal(rustix::process::Signal::TERM);
         let code = self.child.wait().unwrap().code();
         (code, self.log.take().unwrap().join().unwrap())
     }

@@ -1,0 +1,162 @@
+//! Carries changes out, and takes them back.
+
+use serde_json::Value;
+
+use super::super::config::Config;
+use super::super::event::{Command, Order, Word};
+use super::super::metrics::{Metrics, OUTSIDE, ReasonLabels};
+use super::docker;
+use super::kubernetes;
+use super::standing::{Standing, standing};
+use crate::data::{Edit, Outside, Runner};
+
+/// Attempts at a write that somebody else's write to the same object keeps from succeeding.
+const TRIES: usize = 3;
+
+/// Why a write did not happen.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The object has changed since it was read.
+    Conflict(String),
+    /// Anything else.
+    Failed(String),
+}
+
+/// Which way the edits go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    There,
+    Back,
+}
+
+impl Way {
+    /// What a field is to be.
+    pub(super) fn goal(self, edit: &Edit) -> &Value {
+        match self {
+            Self::There => &edit.to,
+            Self::Back => &edit.from,
+        }
+    }
+}
+
+/// Does what is commanded, object by object.
+pub async fn carry(command: &Command, order: &Order, config: &Config, metrics: &Metrics) -> Word {
+    let mut notes = Vec::new();
+    for change in &order.outside {
+        let done = match command {
+            Command::Apply(_) => apply(change, config).await.map_err(Word::Refused),
+            Command::Renew(_) | Command::Set(_) => check(change, config).await,
+            Command::Revert(_) => revert(change, config).await.map_err(Word::NotReverted),
+        };
+        match done {
+            Ok(note) => notes.push(note),
+            Err(word) => {
+                metrics.refused.get_or_create(&ReasonLabels { reason: OUTSIDE }).inc();
+                // Whatever was done before this one is taken back by whoever commands.
+                return word;
+            }
+        }
+    }
+    notes.retain(|note| !note.is_empty());
+    match command {
+        Command::Revert(_) => Word::Reverted(notes.join("; ")),
+        _ => Word::InForce,
+    }
+}
+
+async fn apply(change: &Outside, config: &Config) -> Result<String, String> {
+    for _ in 0..TRIES {
+        let object = read(change, config).await?;
+        match standing(change, object.as_ref()) {
+            // Asked twice.
+            Standing::Ours => return Ok(String::new()),
+            Standing::Old => {}
+            Standing::Foreign(what) | Standing::Mixed(_, what) => {
+                return Err(format!(
+                    "somebody else has set {what} of {} since this was planned",
+                    change.object
+                ));
+            }
+            Standing::Gone => return Err(format!("{} is not there any more", change.object)),
+        }
+        let object = object.unwrap_or_default();
+        let edits: Vec<&Edit> = change.edits.iter().collect();
+        match write(change, config, &object, &edits, Way::There).await {
+            Ok(()) => return Ok(String::new()),
+            Err(Trouble::Conflict(_)) => {}
+            Err(Trouble::Failed(why)) => return Err(why),
+        }
+    }
+    Err(format!("{} was changed by others {TRIES} times meanwhile", change.object))
+}
+
+/// Whether it still is as we set it.
+async fn check(change: &Outside, config: &Config) -> Result<String, Word> {
+    let object = read(change, config).await.map_err(Word::Unheard)?;
+    let why = match standing(change, object.as_ref()) {
+        Standing::Ours => return Ok(String::new()),
+        Standing::Old => format!("somebody else has set {} back", change.object),
+        Standing::Foreign(what) | Standing::Mixed(_, what) => {
+            format!("somebody else has set {what} of {}", change.object)
+        }
+        Standing::Gone => format!("{} is gone", change.object),
+    };
+    Err(Word::Lost { is_foreign: true, why })
+}
+
+async fn revert(change: &Outside, config: &Config) -> Result<String, String> {
+    for _ in 0..TRIES {
+        let object = read(change, config).await?;
+        let (edits, note) = match standing(change, object.as_ref()) {
+            Standing::Old => return Ok(String::new()),
+            Standing::Gone => return Ok(format!("{} is gone", change.object)),
+            Standing::Foreign(what) => {
+                return Ok(format!(
+                    "somebody else had set {what} of {}; that stays",
+                    change.object
+                ));
+            }
+            Standing::Ours => (change.edits.iter().collect(), String::new()),
+            Standing::Mixed(ours, what) => {
+                (ours, format!("somebody else had set {what} of {}; that stays", change.object))
+            }
+        };
+        let object = object.unwrap_or_default();
+        match write(change, config, &object, &edits, Way::Back).await {
+            Ok(()) => return Ok(note),
+            Err(Trouble::Conflict(_)) => {}
+            Err(Trouble::Failed(why)) => return Err(why),
+        }
+    }
+    Err(format!("{} was changed by others {TRIES} times meanwhile", change.object))
+}
+
+/// The object as it is; `None` where there is none.
+async fn read(change: &Outside, config: &Config) -> Result<Option<Value>, String> {
+    match (change.runner, &config.kubernetes, &config.docker) {
+        (Runner::Kubernetes, Some(at), _) => {
+            kubernetes::get(at, &change.object, config.timeout).await
+        }
+        (Runner::Docker, _, Some(at)) => docker::get(at, &change.object, config.timeout).await,
+        (runner, ..) => Err(format!("there is no [act.{runner}] any more")),
+    }
+}
+
+/// Writes edits to an object that was just read, unless it has changed since.
+async fn write(
+    change: &Outside,
+    config: &Config,
+    object: &Value,
+    edits: &[&Edit],
+    way: Way,
+) -> Result<(), Trouble> {
+    match (change.runner, &config.kubernetes, &config.docker) {
+        (Runner::Kubernetes, Some(at), _) => {
+            kubernetes::patch(at, change, object, edits, way, config.timeout).await
+        }
+        (Runner::Docker, _, Some(at)) => {
+            docker::update(at, change, object, edits, way, config.timeout).await
+        }
+        (runner, ..) => Err(Trouble::Failed(format!("there is no [act.{runner}] any more"))),
+    }
+}
