@@ -10,7 +10,7 @@ fn bars(series: Vec<(String, Vec<Option<f64>>)>) -> Figure {
 }
 
 fn lines(points: Vec<(f64, f64)>, x: Axis) -> Figure {
-    let marks = Marks::Lines(Lines { series: vec![("one".into(), points)] });
+    let marks = Marks::Lines(Lines { series: vec![("one".into(), points)], ..Lines::default() });
     let panel = Panel { title: String::new(), x, y: Axis::new("s"), marks };
     Figure { title: "L".into(), across: 2, panels: vec![panel.clone(), panel] }
 }

@@ -1,0 +1,431 @@
+//! A run: calibrate, calm, learn, one fault after another, and once more under other policies.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::http::Method;
+use bytes::Bytes;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::Value;
+
+use super::Failure;
+use super::autoscale::Autoscale;
+use super::episode::Episode;
+use super::faults::{Fault, Injected, Surroundings, cpu_s, nuisances, schedule};
+use super::groups::Limit;
+use super::load::wall_ms;
+use super::settings::{INTERVAL_S, Policy};
+use super::stage::Stage;
+use super::timeline::{Slot, slots};
+use crate::data::QosTarget;
+use crate::lab::wire::Api;
+use crate::stats::median;
+
+/// Processors that the application may use in calm.
+const CALM_CORES: f64 = 0.3;
+/// Least requests a second; an interval must hold enough of them.
+const RATE_LEAST: f64 = 20.0;
+/// Users judge by this quantile: one in twenty requests is a handful in an interval.
+const QUANTILE: f64 = 0.95;
+/// How far the target is above the calm tail, as a factor and at least, in milliseconds.
+const SLACK: (f64, f64) = (2.5, 15.0);
+/// Seconds of warming up, of calibrating, and of calm.
+const PHASES_S: [u64; 3] = [3, 6, 16];
+/// How often the sidecar is asked.
+const POLL: Duration = Duration::from_millis(200);
+/// A nuisance while the model learns: seconds from one to the next, and how long it lasts.
+const NUISANCE_S: (f64, f64) = (12.0, 4.0);
+/// A fault lasts for so long at most, and for so long once the target is met again, seconds.
+const FAULT_S: (i64, i64) = (32, 6);
+/// How long to wait for calm between faults, seconds.
+const CALM_S: i64 = 40;
+/// Intervals that make calm.
+const CALM_SLOTS: usize = 3;
+/// How long a training may take, seconds.
+const TRAINING_S: u64 = 240;
+
+/// What may be chosen.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Seed of users and nuisances.
+    pub seed: u64,
+    /// Intervals to learn from.
+    pub intervals: usize,
+    /// Whether the same faults come again without Sage.
+    pub compare: bool,
+    /// Only so many faults.
+    pub faults: usize,
+}
+
+/// What whoever watches is told.
+pub trait Watcher {
+    /// A share of an activity is done.
+    fn progress(&self, what: &str, share: f64);
+    /// Something worth a line.
+    fn say(&self, line: &str);
+}
+
+/// What a run yields.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The target.
+    pub target: QosTarget,
+    /// Requests per second.
+    pub rate: f64,
+    /// Processors the application uses in calm.
+    pub cores: f64,
+    /// Every fault under every policy.
+    pub episodes: Vec<Episode>,
+    /// Latency since the faults began.
+    pub slots: Vec<Slot>,
+    /// Goodness of fit of the model.
+    pub r2: Option<f64>,
+}
+
+/// Everything a run works with.
+struct Run<'a> {
+    stage: &'a mut Stage,
+    options: &'a Options,
+    watcher: &'a (dyn Watcher + Sync),
+    api: Api,
+    target: QosTarget,
+    rate: f64,
+    /// Processors each service uses in calm.
+    used: BTreeMap<String, f64>,
+}
+
+/// Runs everything.
+///
+/// # Errors
+/// Whatever does not play along.
+pub async fn run(
+    stage: &mut Stage,
+    options: &Options,
+    watcher: &(dyn Watcher + Sync),
+) -> Result<Outcome, Failure> {
+    let api = stage.api();
+    let target = QosTarget {
+        service: stage.app.entry().into(),
+        quantile: QUANTILE,
+        target_ms: f64::INFINITY,
+    };
+    let rate = stage.app.rate;
+    let mut run = Run { stage, options, watcher, api, target, rate, used: BTreeMap::new() };
+    run.calibrate().await?;
+    run.calm().await?;
+    let r2 = run.learn().await?;
+    let began_ms = wall_ms();
+    let mut episodes = run.pass(Policy::Sage).await?;
+    if options.compare {
+        for policy in [Policy::AutoscaleStrict, Policy::Nobody] {
+            let how = (run.train_at(), policy);
+            run.stage.start_sidecar(&run.target.clone(), how).await?;
+            episodes.extend(run.pass(policy).await?);
+        }
+    }
+    let slots = run.slots(began_ms, wall_ms());
+    let cores = run.used.values().sum();
+    Ok(Outcome { target: run.target, rate: run.rate, cores, episodes, slots, r2 })
+}
+
+/// One of the load averages of the machine.
+pub fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|w| w.parse().ok()).unwrap_or(0.0)
+}
+
+impl Run<'_> {
+    fn interval_ms() -> i64 {
+        INTERVAL_S as i64 * 1000
+    }
+
+    /// Whole intervals between two moments.
+    fn slots(&self, from_ms: i64, to_ms: i64) -> Vec<Slot> {
+        let interval_ms = Self::interval_ms();
+        let from_ms = from_ms.div_euclid(interval_ms) * interval_ms;
+        let to_ms = to_ms.div_euclid(interval_ms) * interval_ms;
+        let samples = self.stage.load.as_ref().map(|l| l.samples(from_ms, to_ms));
+        slots(&samples.unwrap_or_default(), (from_ms, to_ms), interval_ms, QUANTILE)
+    }
+
+    async fn pause(&mut self, what: &str, seconds: u64) -> Result<(), Failure> {
+        for second in 0..seconds {
+            self.watcher.progress(what, second as f64 / seconds as f64);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            self.look_after()?;
+        }
+        Ok(())
+    }
+
+    fn look_after(&mut self) -> Result<(), Failure> {
+        match self.stage.ended() {
+            Some(name) => Err(format!("{name} has ended by itself").into()),
+            None => Ok(()),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.stage.app.services.iter().map(|s| s.name.clone()).collect()
+    }
+
+    fn cpu(&self) -> BTreeMap<String, f64> {
+        let groups = self.stage.groups();
+        self.names().into_iter().map(|s| (s.clone(), cpu_s(groups, &s))).collect()
+    }
+
+    /// Processors that each service uses for some seconds.
+    async fn use_for(&mut self, what: &str, s: u64) -> Result<BTreeMap<String, f64>, Failure> {
+        let (before, start_ms) = (self.cpu(), wall_ms());
+        self.pause(what, s).await?;
+        let elapsed_s = (wall_ms() - start_ms) as f64 / 1e3;
+        let used = self.cpu().into_iter().map(|(service, after)| {
+            let used = (after - before.get(&service).copied().unwrap_or(after)) / elapsed_s;
+            (service, used)
+        });
+        Ok(used.collect())
+    }
+
+    /// As much load as leaves the machine mostly idle.
+    async fn calibrate(&mut self) -> Result<(), Failure> {
+        self.stage.start_load(self.rate, self.options.seed)?;
+        self.pause("warming up", PHASES_S[0]).await?;
+        let used: f64 = self.use_for("calibrating", PHASES_S[1]).await?.values().sum();
+        self.rate = (self.rate * (CALM_CORES / used.max(0.001)).min(1.0)).max(RATE_LEAST).round();
+        self.set_rate(1.0);
+        Ok(())
+    }
+
+    fn set_rate(&self, factor: f64) {
+        if let Some(load) = &self.stage.load {
+            load.set_rate(self.rate * factor);
+        }
+    }
+
+    /// What users are used to, and the target an operator would set.
+    async fn calm(&mut self) -> Result<(), Failure> {
+        self.pause("calm", 2).await?;
+        let start_ms = wall_ms();
+        self.used = self.use_for("calm", PHASES_S[2]).await?;
+        let seen = self.slots(start_ms, wall_ms());
+        let tail_ms = median(seen.iter().map(|s| s.tail_ms)).ok_or("no request was answered")?;
+        self.target.target_ms = (tail_ms * SLACK.0).max(tail_ms + SLACK.1).round();
+        let cores: f64 = self.used.values().sum();
+        self.watcher.say(&format!(
+            "{:.0} requests a second use {cores:.2} of a processor; p{:.0} is {tail_ms:.1} ms in calm, the target \
+             {:.0} ms. Load average {:.1}.",
+            self.rate,
+            QUANTILE * 100.0,
+            self.target.target_ms,
+            load_average()
+        ));
+        Ok(())
+    }
+
+    /// Intervals after which the model is trained.
+    fn train_at(&self) -> usize {
+        self.options.intervals.saturating_sub(4).max(20)
+    }
+
+    /// Varied load and small disturbances, so that there is something to learn from.
+    async fn learn(&mut self) -> Result<Option<f64>, Failure> {
+        let target = self.target.clone();
+        self.stage.start_watchers(&target, self.train_at()).await?;
+        self.watcher.say(&format!("Sage's own page: http://{}", self.stage.ports.http));
+        let mut rng = SmallRng::seed_from_u64(self.options.seed ^ 0x1ea2);
+        let nuisances = nuisances(&self.stage.app, self.stage.needs.has_disk);
+        let (start_ms, mut n) = (wall_ms(), 0);
+        let whole_ms = self.options.intervals as i64 * Self::interval_ms();
+        let mut present: Option<(Injected, i64)> = None;
+        while wall_ms() - start_ms < whole_ms {
+            let elapsed_ms = wall_ms() - start_ms;
+            self.watcher.progress("learning", elapsed_ms as f64 / whole_ms as f64);
+            self.look_after()?;
+            if let Some((injected, _)) = present.take_if(|(_, until)| *until < elapsed_ms) {
+                self.end(injected)?;
+            }
+            if elapsed_ms as f64 / 1e3 > (f64::from(n) + 0.6) * NUISANCE_S.0 && present.is_none() {
+                n += 1;
+                self.set_rate(rng.random_range(0.6..1.25));
+                let mut fault = nuisances[rng.random_range(0..nuisances.len())].clone();
+                fault.strength *= rng.random_range(0.6..1.3);
+                let injected = self.begin(&fault)?;
+                present = Some((injected, elapsed_ms + (NUISANCE_S.1 * 1e3) as i64));
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        if let Some((injected, _)) = present {
+            self.end(injected)?;
+        }
+        self.set_rate(1.0);
+        self.train().await
+    }
+
+    async fn train(&mut self) -> Result<Option<f64>, Failure> {
+        let gate = |model: &Value| {
+            self.watcher.progress("training", model["progress"].as_f64().unwrap_or(0.0));
+            (model["trainings"] != 0).then(|| model.clone())
+        };
+        let model = self.api.wait("the training", "/api/v1/model", TRAINING_S, &gate).await?;
+        if let Some(error) = model["error"].as_str() {
+            return Err(format!("training: {error}").into());
+        }
+        Ok(model["r2"].as_f64())
+    }
+
+    fn begin(&self, fault: &Fault) -> Result<Injected, Failure> {
+        let at = Surroundings {
+            groups: self.stage.groups(),
+            stress_ng: &self.stage.needs.programs.stress_ng,
+            log: &self.stage.home().join("stress-ng.log"),
+            address: self.stage.address(&fault.service),
+            used: self.used.get(&fault.service).copied().unwrap_or(0.1),
+        };
+        Ok(fault.begin(&at)?)
+    }
+
+    fn end(&self, injected: Injected) -> Result<(), Failure> {
+        let address = self.stage.address(injected.service());
+        Ok(injected.end(self.stage.groups(), address)?)
+    }
+
+    /// All faults under one policy.
+    async fn pass(&mut self, policy: Policy) -> Result<Vec<Episode>, Failure> {
+        let mut faults = schedule(&self.stage.app, self.stage.needs.has_disk);
+        faults.truncate(self.options.faults);
+        let mut episodes = Vec::new();
+        for (n, fault) in faults.iter().enumerate() {
+            self.wait_for_calm().await?;
+            self.watcher.progress(
+                &format!("{}: {} {}", policy.name(), fault.service, fault.kind.name()),
+                n as f64 / faults.len() as f64,
+            );
+            let episode = self.play(fault, policy).await?;
+            self.watcher.say(&super::report::line(&episode));
+            episodes.push(episode);
+        }
+        Ok(episodes)
+    }
+
+    /// Until the target is met for a while and no alert fires.
+    async fn wait_for_calm(&mut self) -> Result<(), Failure> {
+        let start_ms = wall_ms();
+        while wall_ms() - start_ms < CALM_S * 1000 {
+            self.look_after()?;
+            tokio::time::sleep(POLL).await;
+            let from_ms = wall_ms() - (CALM_SLOTS as i64 + 1) * Self::interval_ms();
+            let seen = self.slots(from_ms.max(start_ms), wall_ms());
+            let is_calm = |s: &Slot| s.tail_ms <= self.target.target_ms;
+            if seen.len() < CALM_SLOTS || !seen.iter().all(is_calm) {
+                continue;
+            }
+            let diagnoses = self.api.get("/api/v1/diagnoses?limit=20").await?;
+            let is_firing = |d: &Value| d["alert"]["status"] == "firing";
+            if !diagnoses.as_array().is_some_and(|list| list.iter().any(is_firing)) {
+                return Ok(());
+            }
+        }
+        self.watcher.say("The machine does not come to rest; going on all the same.");
+        Ok(())
+    }
+
+    /// What every limit is at.
+    fn limits(&self) -> Vec<(String, String)> {
+        let groups = self.stage.groups();
+        let mut limits = Vec::new();
+        for service in self.names() {
+            for limit in [Limit::Cpu, Limit::Memory, Limit::DiskRead] {
+                let value = groups.get(&service, limit).unwrap_or_else(|e| e.to_string());
+                limits.push((format!("{limit:?} of {service}"), value));
+            }
+        }
+        limits
+    }
+
+    async fn play(&mut self, fault: &Fault, policy: Policy) -> Result<Episode, Failure> {
+        let before = self.limits();
+        let mut autoscale = Autoscale::new(self.stage.helper());
+        let mut episode = Episode::new(fault, policy, wall_ms(), load_average());
+        let injected = self.begin(fault)?;
+        let (names, mut looked) = (self.names(), 0);
+        loop {
+            tokio::time::sleep(POLL).await;
+            self.look_after()?;
+            let now_ms = wall_ms();
+            let interval = now_ms.div_euclid(Self::interval_ms());
+            episode.look(&self.slots(episode.injected_ms, now_ms), self.target.target_ms);
+            match policy {
+                Policy::AutoscaleStrict if interval > looked => {
+                    autoscale.look(self.stage.groups(), &names, now_ms);
+                    episode.autoscaled(&autoscale.scaled);
+                    looked = interval;
+                }
+                _ => self.listen(&mut episode, policy).await?,
+            }
+            if is_over(&episode, now_ms) {
+                break;
+            }
+        }
+        if policy == Policy::AutoscaleStrict {
+            autoscale.end()?;
+        }
+        self.release().await?;
+        if let Err(error) = self.end(injected) {
+            episode.leftovers.push(error.to_string());
+        }
+        episode.ended_ms = wall_ms();
+        for ((what, was), (_, is)) in before.iter().zip(self.limits()) {
+            if *was != is {
+                episode.leftovers.push(format!("{what} was {was:?} and is {is:?}"));
+            }
+        }
+        Ok(episode)
+    }
+
+    /// What the sidecar says about the alert of this fault.
+    async fn listen(&self, episode: &mut Episode, policy: Policy) -> Result<(), Failure> {
+        let path = format!("/api/v1/diagnoses?limit=5&since={}", episode.injected_ms);
+        let diagnoses = self.api.get(&path).await?;
+        // The first alert after the injection is the one that the fault has caused.
+        let Some(diagnosis) = diagnoses.as_array().and_then(|list| list.last()) else {
+            return Ok(());
+        };
+        episode.diagnosis(diagnosis, wall_ms());
+        if policy == Policy::Sage {
+            let id = diagnosis["id"].as_str().unwrap_or_default();
+            let fixes = self.api.get(&format!("/api/v1/fixes?diagnosis={id}")).await?;
+            fixes.as_array().into_iter().flatten().for_each(|fix| episode.fix(fix));
+        }
+        Ok(())
+    }
+
+    /// The cause is going, so what was done about it is taken back first: a squeezed quota must be as the fault
+    /// has left it, or nobody can tell whose it is.
+    async fn release(&self) -> Result<(), Failure> {
+        let states = ["watching", "holding", "relaxing", "proposed", "approved", "applying"];
+        let is_open = |fix: &Value| states.iter().any(|s| fix["state"] == *s);
+        for fix in self.api.get("/api/v1/fixes?limit=20").await?.as_array().into_iter().flatten() {
+            if let (true, Some(id)) = (is_open(fix), fix["id"].as_str()) {
+                let path = format!("/api/v1/fixes/{id}/revert");
+                // One that has ended meanwhile is refused, which is as good.
+                self.api.call(Method::POST, &path, &[], Bytes::new()).await?;
+            }
+        }
+        let is_at_rest = |fixes: &Value| {
+            let is_reverting = |fix: &Value| fix["state"] == "reverting" || is_open(fix);
+            (!fixes.as_array()?.iter().any(is_reverting)).then_some(Value::Null)
+        };
+        self.api.wait("the end of all fixes", "/api/v1/fixes?limit=20", 20, &is_at_rest).await?;
+        Ok(())
+    }
+}
+
+/// A fault ends some time after the target is met again, or when there is nothing to wait for.
+fn is_over(episode: &Episode, now_ms: i64) -> bool {
+    let (most, after) = (FAULT_S.0 * 1000, FAULT_S.1 * 1000);
+    let is_helped = episode.fixed_ms.is_some() && episode.recovered_ms.is_some_and(|at| now_ms - at > after);
+    let is_hopeless = !episode.fault.kind.is_fixable()
+        && episode.policy == Policy::Sage
+        && episode.diagnosed_ms.is_some_and(|at| now_ms - at > 2 * after);
+    is_helped || is_hopeless || now_ms - episode.injected_ms > most
+}

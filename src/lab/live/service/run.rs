@@ -1,0 +1,175 @@
+//! A service from its orders to its end.
+
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rand::RngExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, Semaphore};
+
+use super::files::Files;
+use super::orders::Orders;
+use super::spans::Spans;
+use super::trace::Context;
+use super::worker::{Hold, Never, Pool, THREADS, now_ns, replica};
+use crate::data::{Half, Span};
+use crate::lab::live::Failure;
+use crate::lab::live::spec::Step;
+
+/// Longest orders; those of the largest application are a few thousand bytes.
+const ORDERS_BYTES_MAX: u64 = 1 << 20;
+/// How often a service looks whether whoever started it is still there.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs a service: reads its orders from standard input, says on standard output where it listens, and serves
+/// until it is killed or whoever started it is gone.
+///
+/// # Errors
+/// When the orders are none, or it cannot begin.
+pub fn run() -> Result<(), Failure> {
+    let mut text = Vec::new();
+    std::io::stdin().lock().take(ORDERS_BYTES_MAX).read_to_end(&mut text)?;
+    let orders: Orders = serde_json::from_slice(&text)?;
+    let does = |is_it: fn(&Step) -> bool| orders.service.does(is_it);
+    let files = Files::make(
+        &orders.dir,
+        does(|s| matches!(s, Step::Disk(_))),
+        does(|s| matches!(s, Step::Pages(_))),
+    )?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let spans = Spans::start(orders.otlp);
+        let hold = Arc::new(Hold::default());
+        let pool = Pool::start(orders.clone(), files, spans.clone(), hold.clone())?;
+        let places = Arc::new(Semaphore::new(THREADS));
+        let desk = Arc::new(Desk { orders, pool, spans, hold, places, taken: Arc::default() });
+        writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
+        tokio::select! {
+            served = accept(listener, desk) => served,
+            () = orphaned() => Ok(()),
+        }
+    })
+}
+
+/// Returns when the process that started this one is gone.
+async fn orphaned() {
+    let parent = rustix::process::getppid();
+    while rustix::process::getppid() == parent {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What takes requests in.
+struct Desk {
+    orders: Orders,
+    pool: Pool,
+    spans: Spans,
+    hold: Arc<Hold>,
+    /// Who may work at a time; a fault makes it small.
+    places: Arc<Semaphore>,
+    /// Places that a fault has taken.
+    taken: Arc<Mutex<usize>>,
+}
+
+async fn accept(listener: TcpListener, desk: Arc<Desk>) -> Result<(), Failure> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let desk = desk.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let desk = desk.clone();
+                async move { Ok::<_, Never>(desk.answer(request).await) }
+            });
+            // A client that goes away in the middle has nobody to tell.
+            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+        });
+    }
+}
+
+impl Desk {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let start_ns = now_ns();
+        let path = request.uri().path().trim_start_matches('/');
+        if request.method() == Method::POST {
+            return answer(if self.obey(path) { StatusCode::OK } else { StatusCode::NOT_FOUND });
+        }
+        let Some(op) = self.orders.service.ops.iter().position(|op| op.name == path) else {
+            return answer(StatusCode::NOT_FOUND);
+        };
+        let header = request.headers().get("traceparent").and_then(|h| h.to_str().ok());
+        let caller = header.and_then(Context::parse);
+        let (trace, parent) = match caller {
+            Some(caller) => (caller.trace, caller.span),
+            None => (rand::rng().random(), 0),
+        };
+        let id: u64 = rand::rng().random();
+        let is_done = match self.places.acquire().await {
+            Ok(_place) => self.pool.work(op, Context { trace, span: id }).await,
+            Err(_) => false,
+        };
+        self.spans.put(Span {
+            trace,
+            id,
+            parent,
+            half: Half::Server,
+            start_ns,
+            end_ns: now_ns(),
+            service: self.orders.service.name.as_str().into(),
+            replica: replica(&self.orders),
+            node: self.orders.node.as_str().into(),
+            op: self.orders.service.ops[op].name.as_str().into(),
+            peer: None,
+            failed: !is_done,
+        });
+        answer(if is_done { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE })
+    }
+
+    /// A fault in the code: `-/lock/MICROSECONDS` or `-/pool/PLACES`.
+    fn obey(&self, path: &str) -> bool {
+        let parts: Vec<&str> = path.split('/').collect();
+        let (["-", what, number], true) = (parts.as_slice(), parts.len() == 3) else { return false };
+        let Ok(number) = number.parse::<u32>() else { return false };
+        match *what {
+            "lock" => self.hold.microseconds.store(u64::from(number), Ordering::Relaxed),
+            "pool" => {
+                let (places, taken) = (self.places.clone(), self.taken.clone());
+                tokio::spawn(Self::resize(places, taken, number as usize));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Lets so many work at a time. Those that are at work finish first.
+    async fn resize(places: Arc<Semaphore>, taken: Arc<Mutex<usize>>, wanted: usize) {
+        let mut taken = taken.lock().await;
+        let most = THREADS - wanted.clamp(1, THREADS);
+        while *taken < most {
+            match places.acquire().await {
+                Ok(place) => place.forget(),
+                Err(_) => return,
+            }
+            *taken += 1;
+        }
+        places.add_permits(*taken - most);
+        *taken = most;
+    }
+}
+
+fn answer(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}
