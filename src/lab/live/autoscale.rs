@@ -21,24 +21,24 @@ const LEASE: Duration = Duration::from_secs(300);
 
 /// The autoscaler.
 #[derive(Debug)]
-pub struct Autoscale {
+pub(super) struct Autoscale {
     helper: Helper,
     /// Processor time used so far, by service, when it was last looked at.
     seen: BTreeMap<String, f64>,
     seen_ms: i64,
     /// Services that were given more, and when.
-    pub scaled: Vec<(String, i64)>,
+    pub(super) scaled: Vec<(String, i64)>,
 }
 
 impl Autoscale {
     /// One that has seen nothing yet.
-    pub fn new(helper: Helper) -> Self {
+    pub(super) fn new(helper: Helper) -> Self {
         Self { helper, seen: BTreeMap::new(), seen_ms: 0, scaled: Vec::new() }
     }
 
     /// Looks at every service, and scales those that use too much of their quota. Each is scaled once a fault:
     /// the helper keeps one fix of a knob at a time.
-    pub fn look(&mut self, groups: &Groups, services: &[String], now_ms: i64) {
+    pub(super) fn look(&mut self, groups: &Groups, services: &[String], now_ms: i64) {
         let elapsed_s = (now_ms - self.seen_ms) as f64 / 1e3;
         for service in services {
             let used = cpu_s(groups, service);
@@ -46,17 +46,17 @@ impl Autoscale {
             let (Some(before), Some(quota_us)) = (before, quota_us(groups, service)) else { continue };
             let share = (used - before) / elapsed_s / (quota_us / PERIOD_US as f64);
             let is_scaled = self.scaled.iter().any(|(s, _)| s == service);
-            if share > STRICT && !is_scaled && self.scale(service, quota_us).is_some() {
+            if share > STRICT && !is_scaled && self.scale(service, quota_us, now_ms).is_some() {
                 self.scaled.push((service.clone(), now_ms));
             }
         }
         self.seen_ms = now_ms;
     }
 
-    fn scale(&self, service: &str, quota_us: f64) -> Option<()> {
+    fn scale(&self, service: &str, quota_us: f64, now_ms: i64) -> Option<()> {
         let cores = quota_us / PERIOD_US as f64 * FACTOR;
         let fix = Fix {
-            id: FixId::new(format!("autoscale-{service}")).ok()?,
+            id: FixId::new(format!("strict-{service}-{now_ms}")).ok()?,
             target: Target::Cgroup(Groups::path(service)),
             knob: Knob::CpuQuota,
             device: None,
@@ -71,7 +71,7 @@ impl Autoscale {
     ///
     /// # Errors
     /// When the helper does not answer.
-    pub fn end(&mut self) -> std::io::Result<()> {
+    pub(super) fn end(&mut self) -> std::io::Result<()> {
         self.scaled.clear();
         self.seen.clear();
         self.helper.ask(&Request::Revert(Which::All)).map(drop)

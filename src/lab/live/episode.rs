@@ -9,42 +9,42 @@ use crate::data::{EventTime, Resource};
 
 /// What a diagnosis named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named {
+pub(super) struct Named {
     /// Service.
-    pub service: String,
+    pub(super) service: String,
     /// Resource.
-    pub resource: Option<Resource>,
+    pub(super) resource: Option<Resource>,
 }
 
 /// One fault, and what became of it. Times are milliseconds since the epoch.
 #[derive(Clone, Debug)]
-pub struct Episode {
+pub(super) struct Episode {
     /// What was injected.
-    pub fault: Fault,
+    pub(super) fault: Fault,
     /// Who was to do something about it.
-    pub policy: Policy,
+    pub(super) policy: Policy,
     /// When it was injected, and when it was taken away.
-    pub injected_ms: i64,
+    pub(super) injected_ms: i64,
     /// See `injected_ms`.
-    pub ended_ms: i64,
+    pub(super) ended_ms: i64,
     /// When the first interval that misses the target had ended.
-    pub violated_ms: Option<i64>,
+    pub(super) violated_ms: Option<i64>,
     /// When the diagnosis was there.
-    pub diagnosed_ms: Option<i64>,
+    pub(super) diagnosed_ms: Option<i64>,
     /// Whom it names, best first.
-    pub named: Vec<Named>,
+    pub(super) named: Vec<Named>,
     /// The same in words.
-    pub text: String,
+    pub(super) text: String,
     /// When something was changed.
-    pub fixed_ms: Option<i64>,
+    pub(super) fixed_ms: Option<i64>,
     /// What, or why nothing.
-    pub fix: String,
+    pub(super) fix: String,
     /// When the first interval had ended from which on the target was met.
-    pub recovered_ms: Option<i64>,
+    pub(super) recovered_ms: Option<i64>,
     /// What is not as it was before.
-    pub leftovers: Vec<String>,
+    pub(super) leftovers: Vec<String>,
     /// Load average of the machine when it was injected.
-    pub load_average: f64,
+    pub(super) load_average: f64,
 }
 
 /// Intervals in a row that must meet the target for a recovery.
@@ -54,7 +54,7 @@ const PROMPT: i64 = 2;
 
 impl Episode {
     /// Nothing is known yet.
-    pub fn new(fault: &Fault, policy: Policy, injected_ms: i64, load_average: f64) -> Self {
+    pub(super) fn new(fault: &Fault, policy: Policy, injected_ms: i64, load_average: f64) -> Self {
         Self {
             fault: fault.clone(),
             policy,
@@ -73,7 +73,7 @@ impl Episode {
     }
 
     /// Looks at whole intervals since the injection, oldest first.
-    pub fn look(&mut self, slots: &[Slot], target_ms: f64) {
+    pub(super) fn look(&mut self, slots: &[Slot], target_ms: f64) {
         let end = |slot: &Slot| slot.start_ms + INTERVAL_S as i64 * 1000;
         let is_missed = |slot: &&Slot| slot.tail_ms > target_ms;
         if self.violated_ms.is_none() {
@@ -88,7 +88,7 @@ impl Episode {
     }
 
     /// Takes in what the sidecar says of the alert that came of it.
-    pub fn diagnosis(&mut self, diagnosis: &Value, now_ms: i64) {
+    pub(super) fn diagnosis(&mut self, diagnosis: &Value, now_ms: i64) {
         let causes = diagnosis["root_causes"].as_array().cloned().unwrap_or_default();
         self.text = diagnosis["text"].as_str().unwrap_or_default().into();
         if diagnosis["state"] != "done" || causes.is_empty() || self.fixed_ms.is_some() {
@@ -103,7 +103,7 @@ impl Episode {
     }
 
     /// Takes in what the sidecar says of a fix.
-    pub fn fix(&mut self, fix: &Value) {
+    pub(super) fn fix(&mut self, fix: &Value) {
         let steps = fix["steps"].as_array().cloned().unwrap_or_default();
         let at = |step: &Value| {
             let at: Option<EventTime> = serde_json::from_value(step["at"].clone()).ok();
@@ -121,7 +121,7 @@ impl Episode {
     }
 
     /// Takes in whom an autoscaler has given more, and when.
-    pub fn autoscaled(&mut self, scaled: &[(String, i64)]) {
+    pub(super) fn autoscaled(&mut self, scaled: &[(String, i64)]) {
         self.fixed_ms = scaled.first().map(|(_, at)| *at);
         let names: Vec<&str> = scaled.iter().map(|(name, _)| name.as_str()).collect();
         self.fix = match names.is_empty() {
@@ -131,30 +131,30 @@ impl Episode {
     }
 
     /// Whether the first that is named is the service.
-    pub fn is_service_right(&self) -> bool {
+    pub(super) fn is_service_right(&self) -> bool {
         self.named.first().is_some_and(|n| n.service == self.fault.service)
     }
 
     /// Whether service and resource are right.
-    pub fn is_right(&self) -> bool {
+    pub(super) fn is_right(&self) -> bool {
         let resource = self.named.first().and_then(|n| n.resource);
         self.is_service_right() && resource == self.fault.kind.resource()
     }
 
     /// Whole intervals from the fix to the first that meets the target; the one in which it came does not count.
-    pub fn intervals_to_recover(&self) -> Option<i64> {
+    pub(super) fn intervals_to_recover(&self) -> Option<i64> {
         let interval_ms = INTERVAL_S as i64 * 1000;
         let (fixed, recovered) = (self.fixed_ms?, self.recovered_ms?);
         Some(((recovered - 1).div_euclid(interval_ms) - fixed.div_euclid(interval_ms)).max(0))
     }
 
     /// Whether latency was back soon enough after the fix.
-    pub fn is_prompt(&self) -> bool {
+    pub(super) fn is_prompt(&self) -> bool {
         self.intervals_to_recover().is_some_and(|n| n <= PROMPT)
     }
 
     /// What is not as it should be with Sage; empty if all is well.
-    pub fn complaints(&self) -> Vec<String> {
+    pub(super) fn complaints(&self) -> Vec<String> {
         let mut complaints: Vec<String> = self.leftovers.clone();
         let mut must = |holds: bool, text: &str| {
             if !holds {

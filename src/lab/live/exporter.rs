@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,10 +18,10 @@ use tokio::net::TcpListener;
 use super::groups::{Groups, Limit, PERIOD_US};
 
 /// What one group says, by metric and further labels.
-pub type Readings = BTreeMap<(&'static str, &'static str), f64>;
+pub(super) type Readings = BTreeMap<(&'static str, &'static str), f64>;
 
 /// Reads everything of one group; what is not there is left out.
-pub fn read(groups: &Groups, group: &str) -> Readings {
+pub(super) fn read(groups: &Groups, group: &str) -> Readings {
     let mut readings = Readings::new();
     let mut put = |name: &'static str, labels: &'static str, value: Option<f64>| {
         if let Some(value) = value {
@@ -66,7 +65,7 @@ pub fn read(groups: &Groups, group: &str) -> Readings {
 }
 
 /// What the quota of a group is at, microseconds of a period; `None` without one.
-pub fn quota_us(groups: &Groups, group: &str) -> Option<f64> {
+pub(super) fn quota_us(groups: &Groups, group: &str) -> Option<f64> {
     let text = groups.get(group, Limit::Cpu).ok()?;
     let mut words = text.split_whitespace();
     let quota: f64 = words.next()?.parse().ok()?;
@@ -119,15 +118,13 @@ fn waited_s(path: &PathBuf) -> Option<f64> {
 }
 
 /// The exposition of all groups.
-pub fn exposition(groups: &Groups, services: &[String], node: &str) -> String {
+pub(super) fn exposition(groups: &Groups, services: &[String], node: &str) -> String {
     let mut by_metric: BTreeMap<&str, String> = BTreeMap::new();
     for service in services {
         for ((name, labels), value) in read(groups, service) {
             let text = by_metric.entry(name).or_default();
-            // A string takes everything.
-            drop(writeln!(
-                text,
-                r#"{name}{{service="{service}",pod="{service}-0",node="{node}"{labels}}} {value}"#
+            text.push_str(&format!(
+                "{name}{{service=\"{service}\",pod=\"{service}-0\",node=\"{node}\"{labels}}} {value}\n"
             ));
         }
     }
@@ -141,7 +138,7 @@ pub fn exposition(groups: &Groups, services: &[String], node: &str) -> String {
 }
 
 /// Serves the exposition until its task is dropped.
-pub async fn serve(listener: TcpListener, groups: Groups, services: Vec<String>, node: String) {
+pub(super) async fn serve(listener: TcpListener, groups: Groups, services: Vec<String>, node: String) {
     let all = Arc::new((groups, services, node));
     while let Ok((stream, _)) = listener.accept().await {
         let all = all.clone();

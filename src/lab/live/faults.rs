@@ -1,5 +1,5 @@
 //! What goes wrong, for real: somebody squeezes a quota, somebody else's work runs in a service's group, memory
-//! or the disk get scarce, code holds a lock for too long or has too small a pool.
+//! or the disk get scarce, code holds a lock for too long.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use crate::data::Resource;
 
 /// A kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Somebody sets the quota below what the service uses.
     Squeeze,
     /// Somebody else's work uses up the quota: stress-ng in the group of the service.
@@ -25,19 +25,17 @@ pub enum Kind {
     Disk,
     /// Each request holds a lock for too long.
     Lock,
-    /// Too few requests are worked on at a time.
-    Pool,
 }
 
 /// Trouble of a service.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
+pub(super) struct Fault {
     /// What.
-    pub kind: Kind,
+    pub(super) kind: Kind,
     /// Whose.
-    pub service: String,
+    pub(super) service: String,
     /// 1 is meant to violate the target clearly; less is a nuisance.
-    pub strength: f64,
+    pub(super) strength: f64,
 }
 
 /// Least quota, microseconds of a period.
@@ -53,29 +51,28 @@ const HELD_US: f64 = 25_000.0;
 
 impl Kind {
     /// Its name in tables.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Squeeze => "quota squeezed",
             Self::Contention => "stress-ng in its group",
             Self::Memory => "memory squeezed",
             Self::Disk => "reads throttled",
             Self::Lock => "lock held",
-            Self::Pool => "small pool",
         }
     }
 
     /// What a right diagnosis says.
-    pub fn resource(self) -> Option<Resource> {
+    pub(super) fn resource(self) -> Option<Resource> {
         match self {
             Self::Squeeze | Self::Contention => Some(Resource::Cpu),
             Self::Memory => Some(Resource::Memory),
             Self::Disk => Some(Resource::Disk),
-            Self::Lock | Self::Pool => None,
+            Self::Lock => None,
         }
     }
 
     /// Whether more of the resource on this node is something Sage can ask the helper for.
-    pub fn is_fixable(self) -> bool {
+    pub(super) fn is_fixable(self) -> bool {
         matches!(self, Self::Squeeze | Self::Contention | Self::Memory)
     }
 
@@ -90,7 +87,7 @@ impl Kind {
 }
 
 /// The faults of a run: one of each kind, on services as far apart as there are.
-pub fn schedule(app: &App, has_disk: bool) -> Vec<Fault> {
+pub(super) fn schedule(app: &App, has_disk: bool) -> Vec<Fault> {
     use Kind::{Contention, Disk, Lock, Memory, Squeeze};
     let mut taken: Vec<&str> = vec![app.entry()];
     let mut faults = Vec::new();
@@ -108,7 +105,7 @@ pub fn schedule(app: &App, has_disk: bool) -> Vec<Fault> {
 }
 
 /// Everything small that may happen while the model learns.
-pub fn nuisances(app: &App, has_disk: bool) -> Vec<Fault> {
+pub(super) fn nuisances(app: &App, has_disk: bool) -> Vec<Fault> {
     use Kind::{Contention, Disk, Lock, Memory, Squeeze};
     let of = |kind: Kind| {
         let suits = app.logic().filter(move |s| kind.suits(s, has_disk));
@@ -119,22 +116,22 @@ pub fn nuisances(app: &App, has_disk: bool) -> Vec<Fault> {
 
 /// Where faults are made.
 #[derive(Debug)]
-pub struct Surroundings<'a> {
+pub(super) struct Surroundings<'a> {
     /// Cgroups.
-    pub groups: &'a Groups,
+    pub(super) groups: &'a Groups,
     /// stress-ng.
-    pub stress_ng: &'a Path,
+    pub(super) stress_ng: &'a Path,
     /// For what it says.
-    pub log: &'a Path,
+    pub(super) log: &'a Path,
     /// Where the service listens.
-    pub address: SocketAddr,
+    pub(super) address: SocketAddr,
     /// Processor time the service uses in calm, cores.
-    pub used: f64,
+    pub(super) used: f64,
 }
 
 /// A fault in force.
 #[derive(Debug)]
-pub struct Injected {
+pub(super) struct Injected {
     service: String,
     what: What,
 }
@@ -146,7 +143,7 @@ enum What {
     /// Work that ends when this is dropped.
     Work(#[allow(dead_code, reason = "held for its end")] Process),
     /// Code, told otherwise at the end.
-    Code(&'static str, usize),
+    Code,
 }
 
 impl Fault {
@@ -154,7 +151,7 @@ impl Fault {
     ///
     /// # Errors
     /// Those of the kernel, and of the service.
-    pub fn begin(&self, at: &Surroundings<'_>) -> io::Result<Injected> {
+    pub(super) fn begin(&self, at: &Surroundings<'_>) -> io::Result<Injected> {
         let what = match self.kind {
             Kind::Squeeze => {
                 // At strength 1 what is left is SQUEEZED of the use; at 0 it is four times the use.
@@ -174,12 +171,8 @@ impl Fault {
             }
             Kind::Disk => self.set(at, Limit::DiskRead, READS / self.strength.powi(2))?,
             Kind::Lock => {
-                tell(at.address, "lock", (HELD_US * self.strength.powi(2)) as usize)?;
-                What::Code("lock", 0)
-            }
-            Kind::Pool => {
-                tell(at.address, "pool", 1)?;
-                What::Code("pool", usize::MAX)
+                tell(at.address, (HELD_US * self.strength.powi(2)) as u32)?;
+                What::Code
             }
         };
         Ok(Injected { service: self.service.clone(), what })
@@ -195,7 +188,7 @@ impl Fault {
 
 impl Injected {
     /// Whose it is.
-    pub fn service(&self) -> &str {
+    pub(super) fn service(&self) -> &str {
         &self.service
     }
 
@@ -203,7 +196,7 @@ impl Injected {
     ///
     /// # Errors
     /// Those of the kernel and of the service, and what was found instead of what we left.
-    pub fn end(self, groups: &Groups, address: SocketAddr) -> io::Result<()> {
+    pub(super) fn end(self, groups: &Groups, address: SocketAddr) -> io::Result<()> {
         match self.what {
             What::Set { limit, before, during } => {
                 let found = groups.get(&self.service, limit)?;
@@ -219,7 +212,7 @@ impl Injected {
                 drop(work);
                 Ok(())
             }
-            What::Code(what, value) => tell(address, what, value.min(u32::MAX as usize)),
+            What::Code => tell(address, 0),
         }
     }
 }
@@ -234,22 +227,22 @@ fn anonymous_bytes(groups: &Groups, service: &str) -> f64 {
     bytes.unwrap_or((64 << 20) as f64)
 }
 
-/// Tells the code of a service what is wrong with it.
-fn tell(address: SocketAddr, what: &str, number: usize) -> io::Result<()> {
+/// Tells the code of a service for how many microseconds it holds its lock.
+fn tell(address: SocketAddr, us: u32) -> io::Result<()> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(address)?;
-    let head = format!("POST /-/{what}/{number} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let head = format!("POST /-/lock/{us} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     match answer.contains(" 200 ") {
         true => Ok(()),
-        false => Err(io::Error::other(format!("{address} does not take {what}/{number}"))),
+        false => Err(io::Error::other(format!("{address} does not take lock/{us}"))),
     }
 }
 
 /// Processor time that a group has used so far, seconds.
-pub fn cpu_s(groups: &Groups, service: &str) -> f64 {
+pub(super) fn cpu_s(groups: &Groups, service: &str) -> f64 {
     read(groups, service).get(&("container_cpu_usage_seconds_total", "")).copied().unwrap_or(0.0)
 }
 

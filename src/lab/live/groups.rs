@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The cgroup above all of ours.
-pub const NAME: &str = "sage-live";
+pub(super) const NAME: &str = "sage-live";
 /// Controllers of version 1 that are used.
 const CONTROLLERS: [&str; 4] = ["cpu", "cpuacct", "memory", "blkio"];
 /// Attempts to remove a cgroup whose processes were killed, and the pause between them.
@@ -17,7 +17,7 @@ const PATIENCE: (usize, Duration) = (200, Duration::from_millis(10));
 
 /// What can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub(super) enum Limit {
     /// Processor time, in microseconds of a period.
     Cpu,
     /// Memory, in bytes.
@@ -29,7 +29,7 @@ pub enum Limit {
 }
 
 /// The kernel's period of a processor quota, microseconds.
-pub const PERIOD_US: u64 = 100_000;
+pub(super) const PERIOD_US: u64 = 100_000;
 
 /// Where cgroups are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ enum Layout {
 
 /// The cgroups of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Groups {
+pub(super) struct Groups {
     root: PathBuf,
     layout: Layout,
     /// `major:minor` of the block device below our files.
@@ -53,7 +53,7 @@ impl Groups {
     ///
     /// # Errors
     /// What is missing, in words.
-    pub fn find(root: &Path, device: &str) -> Result<Self, String> {
+    pub(super) fn find(root: &Path, device: &str) -> Result<Self, String> {
         let made = |layout| Self { root: root.into(), layout, device: device.into() };
         if let Ok(text) = fs::read_to_string(root.join("cgroup.subtree_control")) {
             let has = |c: &&str| !text.split_whitespace().any(|w| w == *c);
@@ -94,7 +94,7 @@ impl Groups {
     }
 
     /// Whether something of that name is there already.
-    pub fn exist(&self) -> bool {
+    pub(super) fn exist(&self) -> bool {
         self.trees().iter().any(|tree| tree.join(NAME).exists())
     }
 
@@ -102,7 +102,7 @@ impl Groups {
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn begin(&self) -> io::Result<()> {
+    pub(super) fn begin(&self) -> io::Result<()> {
         for tree in self.trees() {
             fs::create_dir(tree.join(NAME))?;
         }
@@ -117,7 +117,7 @@ impl Groups {
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn make(&self, group: &str) -> io::Result<()> {
+    pub(super) fn make(&self, group: &str) -> io::Result<()> {
         self.trees().iter().try_for_each(|tree| fs::create_dir(tree.join(NAME).join(group)))
     }
 
@@ -125,7 +125,7 @@ impl Groups {
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn add(&self, group: &str, pid: u32) -> io::Result<()> {
+    pub(super) fn add(&self, group: &str, pid: u32) -> io::Result<()> {
         self.trees().iter().try_for_each(|tree| {
             fs::write(tree.join(NAME).join(group).join("cgroup.procs"), pid.to_string())
         })
@@ -136,7 +136,7 @@ impl Groups {
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn enter(&self, group: &str) -> io::Result<Option<PathBuf>> {
+    pub(super) fn enter(&self, group: &str) -> io::Result<Option<PathBuf>> {
         if self.is_two() {
             return Ok(None);
         }
@@ -156,17 +156,17 @@ impl Groups {
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn leave(place: &Path) -> io::Result<()> {
+    pub(super) fn leave(place: &Path) -> io::Result<()> {
         fs::write(place, std::process::id().to_string())
     }
 
     /// The path of a group below its hierarchy, as the helper wants it.
-    pub fn path(group: &str) -> String {
+    pub(super) fn path(group: &str) -> String {
         format!("/{NAME}/{group}")
     }
 
     /// A file of a group; `controller` counts in version 1 only.
-    pub fn file(&self, group: &str, controller: &str, name: &str) -> PathBuf {
+    pub(super) fn file(&self, group: &str, controller: &str, name: &str) -> PathBuf {
         // An empty group is the one above all others.
         let tree = match self.layout {
             Layout::One { .. } => self.root.join(controller),
@@ -176,7 +176,7 @@ impl Groups {
     }
 
     /// The file with the pressure on a group, where there is one.
-    pub fn pressure(&self, group: &str, what: &str) -> Option<PathBuf> {
+    pub(super) fn pressure(&self, group: &str, what: &str) -> Option<PathBuf> {
         let tree = match &self.layout {
             Layout::One { unified } => unified.clone()?,
             Layout::Two => self.root.clone(),
@@ -185,7 +185,7 @@ impl Groups {
     }
 
     /// Whether this is version 2.
-    pub fn is_two(&self) -> bool {
+    pub(super) fn is_two(&self) -> bool {
         self.layout == Layout::Two
     }
 
@@ -203,7 +203,7 @@ impl Groups {
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn set(&self, group: &str, limit: Limit, value: Option<u64>) -> io::Result<()> {
+    pub(super) fn set(&self, group: &str, limit: Limit, value: Option<u64>) -> io::Result<()> {
         fs::write(self.place(group, limit), self.words(limit, value))
     }
 
@@ -228,7 +228,7 @@ impl Groups {
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn get(&self, group: &str, limit: Limit) -> io::Result<String> {
+    pub(super) fn get(&self, group: &str, limit: Limit) -> io::Result<String> {
         Ok(fs::read_to_string(self.place(group, limit))?.trim().to_string())
     }
 
@@ -236,7 +236,7 @@ impl Groups {
     ///
     /// # Errors
     /// Those of the kernel.
-    pub fn put_back(&self, group: &str, limit: Limit, words: &str) -> io::Result<()> {
+    pub(super) fn put_back(&self, group: &str, limit: Limit, words: &str) -> io::Result<()> {
         // Without a limit for a device there is no line for it.
         let none = self.words(limit, None);
         fs::write(self.place(group, limit), if words.is_empty() { &none } else { words })
@@ -246,7 +246,7 @@ impl Groups {
     ///
     /// # Errors
     /// A group that cannot be removed.
-    pub fn sweep(&self) -> io::Result<()> {
+    pub(super) fn sweep(&self) -> io::Result<()> {
         self.trees().iter().try_for_each(|tree| sweep(&tree.join(NAME)))
     }
 }
@@ -273,7 +273,7 @@ fn kill_all(dir: &Path) {
         let us = rustix::process::getpid();
         if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|pid| *pid != us) {
             // It may have ended by itself; the next look tells.
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
         }
     }
 }

@@ -12,13 +12,13 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where the helper listens.
 #[derive(Clone, Debug)]
-pub struct Helper {
+pub(super) struct Helper {
     socket: PathBuf,
 }
 
 impl Helper {
     /// The helper at that socket.
-    pub fn new(socket: PathBuf) -> Self {
+    pub(super) fn new(socket: PathBuf) -> Self {
         Self { socket }
     }
 
@@ -26,7 +26,7 @@ impl Helper {
     ///
     /// # Errors
     /// When nobody answers; a refusal is an answer.
-    pub fn ask(&self, request: &Request) -> io::Result<Answer> {
+    pub(super) fn ask(&self, request: &Request) -> io::Result<Answer> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.write_all(line(request).as_bytes())?;
@@ -36,7 +36,7 @@ impl Helper {
     }
 
     /// Whether it serves.
-    pub fn is_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
         matches!(self.ask(&Request::Ping {}), Ok(Answer::Pong(_)))
     }
 }

@@ -20,7 +20,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
 /// Users do not wait for longer.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Requests under way at a time. Beyond it a request counts as one that nobody answered.
 const UNDER_WAY_MAX: usize = 2048;
 /// Samples kept; hours of them.
@@ -30,13 +30,13 @@ type Http = Client<HttpConnector, Empty<Bytes>>;
 
 /// One request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample {
+pub(super) struct Sample {
     /// When it was meant to be sent, milliseconds since the epoch.
-    pub at_ms: i64,
+    pub(super) at_ms: i64,
     /// From then to the end of the answer.
-    pub latency_ms: f64,
+    pub(super) latency_ms: f64,
     /// Whether it was answered well.
-    pub is_ok: bool,
+    pub(super) is_ok: bool,
 }
 
 /// What the thread and its owner share.
@@ -51,20 +51,20 @@ struct Shared {
 
 /// Users at work; they go when it is dropped.
 #[derive(Debug)]
-pub struct Load {
+pub(super) struct Load {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What is asked for, and how often.
-pub type Mix = Vec<(String, f64)>;
+pub(super) type Mix = Vec<(String, f64)>;
 
 impl Load {
     /// Begins with `rate` requests per second to `entry`.
     ///
     /// # Errors
     /// When there can be no thread.
-    pub fn start(entry: SocketAddr, mix: Mix, rate: f64, seed: u64) -> std::io::Result<Self> {
+    pub(super) fn start(entry: SocketAddr, mix: Mix, rate: f64, seed: u64) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         shared.rate.store(rate.to_bits(), Ordering::Relaxed);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -76,12 +76,12 @@ impl Load {
     }
 
     /// Asks so often from now on.
-    pub fn set_rate(&self, rate: f64) {
+    pub(super) fn set_rate(&self, rate: f64) {
         self.shared.rate.store(rate.to_bits(), Ordering::Relaxed);
     }
 
     /// Requests that were meant to be sent in `[from, to)`, in any order.
-    pub fn samples(&self, from_ms: i64, to_ms: i64) -> Vec<Sample> {
+    pub(super) fn samples(&self, from_ms: i64, to_ms: i64) -> Vec<Sample> {
         let samples = self.shared.samples.lock().unwrap_or_else(PoisonError::into_inner);
         let is_in = |s: &&Sample| (from_ms..to_ms).contains(&s.at_ms);
         samples.iter().filter(is_in).copied().collect()
@@ -99,7 +99,7 @@ impl Drop for Load {
 
 /// Milliseconds since the epoch.
 #[allow(clippy::disallowed_methods, reason = "real users live on the real clock")]
-pub fn wall_ms() -> i64 {
+pub(super) fn wall_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

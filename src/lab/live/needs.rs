@@ -7,34 +7,34 @@ use super::spec::{App, Kind};
 
 /// Programs of other people, where they are.
 #[derive(Clone, Debug, Default)]
-pub struct Programs {
+pub(super) struct Programs {
     /// Prometheus.
-    pub prometheus: PathBuf,
+    pub(super) prometheus: PathBuf,
     /// Alertmanager.
-    pub alertmanager: PathBuf,
+    pub(super) alertmanager: PathBuf,
     /// Node exporter.
-    pub node_exporter: PathBuf,
+    pub(super) node_exporter: PathBuf,
     /// stress-ng.
-    pub stress_ng: PathBuf,
+    pub(super) stress_ng: PathBuf,
     /// Redis, where the application has one.
-    pub redis: PathBuf,
+    pub(super) redis: PathBuf,
     /// Memcached, likewise.
-    pub memcached: PathBuf,
+    pub(super) memcached: PathBuf,
     /// This program.
-    pub sage: PathBuf,
+    pub(super) sage: PathBuf,
     /// The helper.
-    pub helper: PathBuf,
+    pub(super) helper: PathBuf,
 }
 
 /// What was found.
 #[derive(Clone, Debug)]
 pub struct Needs {
     /// Programs.
-    pub programs: Programs,
+    pub(super) programs: Programs,
     /// Cgroups.
-    pub groups: Groups,
+    pub(super) groups: Groups,
     /// Whether the files are on a block device that can be throttled.
-    pub has_disk: bool,
+    pub(super) has_disk: bool,
 }
 
 /// Where to look.

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// A child; killed when dropped.
 #[derive(Debug)]
-pub struct Process {
+pub(super) struct Process {
     name: String,
     child: Child,
 }
@@ -27,7 +27,7 @@ impl Process {
     ///
     /// # Errors
     /// When it cannot be started, or not be put there.
-    pub fn start(
+    pub(super) fn start(
         command: &mut Command,
         log: &Path,
         (groups, group): (&Groups, &str),
@@ -49,7 +49,7 @@ impl Process {
     ///
     /// # Errors
     /// The same; and when it ends without a word.
-    pub fn start_told(
+    pub(super) fn start_told(
         command: &mut Command,
         orders: &[u8],
         log: &Path,
@@ -76,26 +76,26 @@ impl Process {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn watchman(command: &mut Command) -> io::Result<ChildStdin> {
+    pub(super) fn watchman(command: &mut Command) -> io::Result<ChildStdin> {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.process_group(0).spawn()?;
         child.stdin.take().ok_or_else(|| io::Error::other("no pipe"))
     }
 
     /// Its number.
-    pub fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
+    pub(super) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Asks it to end, and kills it when it has not after so long.
-    pub fn stop(&mut self, patience: Duration) {
+    pub(super) fn stop(&mut self, patience: Duration) {
         // Nobody is there any more to be told.
-        drop(kill_process(Pid::from_child(&self.child), Signal::TERM));
+        kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
         for _ in 0..patience.as_millis() / LOOK.as_millis() {
             if self.has_ended() {
                 return;

@@ -24,7 +24,7 @@ fn named(episode: &Episode) -> String {
 }
 
 /// One fault in one line.
-pub fn line(episode: &Episode) -> String {
+pub(super) fn line(episode: &Episode) -> String {
     let at = |what: &str, at_ms: Option<i64>| match seconds(episode, at_ms) {
         Some(s) => format!("{what} after {s:.1} s"),
         None => format!("not {what}"),
@@ -115,7 +115,7 @@ fn passes(outcome: &Outcome) -> Vec<(Policy, i64, i64)> {
 }
 
 /// The figure: tail latency over time, a panel each policy (paper, Fig. 14).
-pub fn figure(outcome: &Outcome, app: &str) -> Figure {
+pub(super) fn figure(outcome: &Outcome, app: &str) -> Figure {
     let panels = passes(outcome).into_iter().map(|(policy, start_ms, end_ms)| {
         let seconds = |at_ms: i64| (at_ms - start_ms) as f64 / 1e3;
         let slots = outcome.slots.iter().filter(|s| (start_ms..end_ms).contains(&s.start_ms));

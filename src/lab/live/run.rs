@@ -70,17 +70,11 @@ pub trait Watcher {
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The target.
-    pub target: QosTarget,
-    /// Requests per second.
-    pub rate: f64,
-    /// Processors the application uses in calm.
-    pub cores: f64,
+    pub(super) target: QosTarget,
     /// Every fault under every policy.
-    pub episodes: Vec<Episode>,
+    pub(super) episodes: Vec<Episode>,
     /// Latency since the faults began.
-    pub slots: Vec<Slot>,
-    /// Goodness of fit of the model.
-    pub r2: Option<f64>,
+    pub(super) slots: Vec<Slot>,
 }
 
 /// Everything a run works with.
@@ -114,7 +108,7 @@ pub async fn run(
     let mut run = Run { stage, options, watcher, api, target, rate, used: BTreeMap::new() };
     run.calibrate().await?;
     run.calm().await?;
-    let r2 = run.learn().await?;
+    run.learn().await?;
     let began_ms = wall_ms();
     let mut episodes = run.pass(Policy::Sage).await?;
     if options.compare {
@@ -125,12 +119,11 @@ pub async fn run(
         }
     }
     let slots = run.slots(began_ms, wall_ms());
-    let cores = run.used.values().sum();
-    Ok(Outcome { target: run.target, rate: run.rate, cores, episodes, slots, r2 })
+    Ok(Outcome { target: run.target, episodes, slots })
 }
 
 /// One of the load averages of the machine.
-pub fn load_average() -> f64 {
+pub(super) fn load_average() -> f64 {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|w| w.parse().ok()).unwrap_or(0.0)
 }
@@ -228,7 +221,7 @@ impl Run<'_> {
     }
 
     /// Varied load and small disturbances, so that there is something to learn from.
-    async fn learn(&mut self) -> Result<Option<f64>, Failure> {
+    async fn learn(&mut self) -> Result<(), Failure> {
         let target = self.target.clone();
         self.stage.start_watchers(&target, self.train_at()).await?;
         self.watcher.say(&format!("Sage's own page: http://{}", self.stage.ports.http));
@@ -261,7 +254,7 @@ impl Run<'_> {
         self.train().await
     }
 
-    async fn train(&mut self) -> Result<Option<f64>, Failure> {
+    async fn train(&mut self) -> Result<(), Failure> {
         let gate = |model: &Value| {
             self.watcher.progress("training", model["progress"].as_f64().unwrap_or(0.0));
             (model["trainings"] != 0).then(|| model.clone())
@@ -270,7 +263,9 @@ impl Run<'_> {
         if let Some(error) = model["error"].as_str() {
             return Err(format!("training: {error}").into());
         }
-        Ok(model["r2"].as_f64())
+        let fit = model["r2"].as_f64().map_or_else(|| "unknown".into(), |r2| format!("{r2:.2}"));
+        self.watcher.say(&format!("The model is trained; its fit (R\u{b2}) is {fit}."));
+        Ok(())
     }
 
     fn begin(&self, fault: &Fault) -> Result<Injected, Failure> {

@@ -1,6 +1,5 @@
 //! What the programs of a run are told: their configurations, as text.
 
-use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
@@ -9,11 +8,11 @@ use super::spec::App;
 use crate::data::QosTarget;
 
 /// One interval of the sidecar, seconds. Short, so that a run takes minutes.
-pub const INTERVAL_S: u64 = 2;
+pub(super) const INTERVAL_S: u64 = 2;
 /// How long an interval waits for stragglers, milliseconds: a scrape and its way here.
 const LATENESS_MS: u64 = 1800;
 /// What the node is called in spans, metrics and the configuration of the sidecar.
-pub const NODE: &str = "here";
+pub(super) const NODE: &str = "here";
 /// By how much the sidecar may raise a quota, step by step. Large, because what is left of a squeezed quota is
 /// little, and because what has queued up meanwhile must drain.
 const CPU_STEPS: [f64; 2] = [4.0, 12.0];
@@ -22,19 +21,19 @@ const MEMORY_STEPS: [f64; 2] = [2.0, 4.0];
 
 /// Where everything listens.
 #[derive(Clone, Copy, Debug)]
-pub struct Ports {
+pub(super) struct Ports {
     /// Sidecar: API, webhook, remote write.
-    pub http: SocketAddr,
+    pub(super) http: SocketAddr,
     /// Sidecar: OTLP over gRPC.
-    pub otlp_grpc: SocketAddr,
+    pub(super) otlp_grpc: SocketAddr,
     /// Sidecar: OTLP over HTTP.
-    pub otlp_http: SocketAddr,
+    pub(super) otlp_http: SocketAddr,
     /// Prometheus.
-    pub prometheus: SocketAddr,
+    pub(super) prometheus: SocketAddr,
     /// Alertmanager.
-    pub alertmanager: SocketAddr,
+    pub(super) alertmanager: SocketAddr,
     /// Node exporter.
-    pub node_exporter: SocketAddr,
+    pub(super) node_exporter: SocketAddr,
 }
 
 impl Ports {
@@ -42,7 +41,7 @@ impl Ports {
     ///
     /// # Errors
     /// When there are none.
-    pub fn free() -> std::io::Result<Self> {
+    pub(super) fn free() -> std::io::Result<Self> {
         // All are held until each is known, or two might be the same.
         let mut held = Vec::new();
         for _ in 0..6 {
@@ -62,7 +61,7 @@ impl Ports {
 
 /// What is done about a diagnosis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+pub(super) enum Policy {
     /// Sage acts by itself.
     Sage,
     /// Sage watches; every service that uses more than half of its quota gets more.
@@ -73,7 +72,7 @@ pub enum Policy {
 
 impl Policy {
     /// Its name in tables.
-    pub fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Sage => "Sage",
             Self::AutoscaleStrict => "Autoscale Strict",
@@ -83,7 +82,7 @@ impl Policy {
 }
 
 /// The sidecar's configuration.
-pub fn sage_toml(
+pub(super) fn sage_toml(
     app: &App,
     (home, ports): (&Path, &Ports),
     target: &QosTarget,
@@ -137,9 +136,7 @@ target_ms = {:?}
         target.target_ms,
     );
     for service in &app.services {
-        // A string takes everything.
-        drop(write!(
-            text,
+        text.push_str(&format!(
             "[[act.targets]]\nservice = \"{}\"\nnode = \"{NODE}\"\ntarget = {{ cgroup = \"{}\" }}\n",
             service.name,
             Groups::path(&service.name)
@@ -149,7 +146,7 @@ target_ms = {:?}
 }
 
 /// The helper's policy: more processor time and more memory for the services of this run, nobody else.
-pub fn helper_toml(app: &App, home: &Path, uid: u32) -> String {
+pub(super) fn helper_toml(app: &App, home: &Path, uid: u32) -> String {
     let groups: Vec<String> = app.services.iter().map(|s| Groups::path(&s.name)).collect();
     let (socket, state) = (home.join("helper.sock"), home.join("helper"));
     format!(
@@ -175,7 +172,7 @@ factor_max = 20.0
 }
 
 /// Prometheus: scrapes everything each second, and hands it on.
-pub fn prometheus_yml(ports: &Ports, exporter: SocketAddr) -> String {
+pub(super) fn prometheus_yml(ports: &Ports, exporter: SocketAddr) -> String {
     let Ports { http, alertmanager, node_exporter, .. } = ports;
     format!(
         r#"global:
@@ -208,7 +205,7 @@ remote_write:
 }
 
 /// The rule of `alerts/qos.rules.yml`, in seconds instead of minutes.
-pub const RULES_YML: &str = r#"groups:
+pub(super) const RULES_YML: &str = r#"groups:
   - name: sage-qos
     interval: 1s
     rules:
@@ -221,7 +218,7 @@ pub const RULES_YML: &str = r#"groups:
 "#;
 
 /// Alertmanager: tells the sidecar at once.
-pub fn alertmanager_yml(ports: &Ports) -> String {
+pub(super) fn alertmanager_yml(ports: &Ports) -> String {
     format!(
         r#"route:
   receiver: sage

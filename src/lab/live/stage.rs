@@ -24,9 +24,9 @@ use crate::data::QosTarget;
 use crate::lab::wire::Api;
 
 /// Quota of each service in calm, microseconds of a period: half a processor.
-pub const QUOTA_US: u64 = 50_000;
+const QUOTA_US: u64 = 50_000;
 /// Memory limit of each service in calm.
-pub const MEMORY_BYTES: u64 = 256 << 20;
+const MEMORY_BYTES: u64 = 256 << 20;
 /// Shares of contended processors: our groups against the rest of the machine, then among themselves. Whoever
 /// measures comes first, whoever computes in the background last.
 const WEIGHTS: [(&str, u64); 4] = [("", 10_000), (LAB, 1000), (TOOLS, 20), (SERVICE, 200)];
@@ -44,15 +44,15 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Stage {
     /// The application.
-    pub app: App,
+    pub(super) app: App,
     /// What was found on the machine.
-    pub needs: Needs,
+    pub(super) needs: Needs,
     /// Where everything listens.
-    pub ports: Ports,
+    pub(super) ports: Ports,
     /// Users, once there are any.
-    pub load: Option<Load>,
+    pub(super) load: Option<Load>,
     /// Where each service listens.
-    pub places: BTreeMap<String, Place>,
+    pub(super) places: BTreeMap<String, Place>,
     home: tempfile::TempDir,
     /// Ended in this order.
     sidecar: Option<Process>,
@@ -103,27 +103,27 @@ impl Stage {
     }
 
     /// Cgroups.
-    pub fn groups(&self) -> &Groups {
+    pub(super) fn groups(&self) -> &Groups {
         &self.needs.groups
     }
 
     /// Files of this run.
-    pub fn home(&self) -> &Path {
+    pub(super) fn home(&self) -> &Path {
         self.home.path()
     }
 
     /// A client of the sidecar.
-    pub fn api(&self) -> Api {
+    pub(super) fn api(&self) -> Api {
         Api::new(self.ports.http)
     }
 
     /// A client of the helper.
-    pub fn helper(&self) -> Helper {
+    pub(super) fn helper(&self) -> Helper {
         Helper::new(self.home().join("helper.sock"))
     }
 
     /// Where a service listens.
-    pub fn address(&self, service: &str) -> SocketAddr {
+    pub(super) fn address(&self, service: &str) -> SocketAddr {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
         self.places.get(service).map_or(nowhere, |place| place.address)
     }
@@ -213,7 +213,7 @@ impl Stage {
     ///
     /// # Errors
     /// When there can be no thread for them.
-    pub fn start_load(&mut self, rate: f64, seed: u64) -> Result<(), Failure> {
+    pub(super) fn start_load(&mut self, rate: f64, seed: u64) -> Result<(), Failure> {
         let mix = self.app.entries.iter().map(|(call, share)| (call.op.clone(), *share)).collect();
         let entry = self.address(self.app.entry());
         self.load = Some(Load::start(entry, mix, rate, seed)?);
@@ -224,7 +224,7 @@ impl Stage {
     ///
     /// # Errors
     /// Whatever does not start.
-    pub async fn start_watchers(
+    pub(super) async fn start_watchers(
         &mut self,
         target: &QosTarget,
         train: usize,
@@ -261,7 +261,7 @@ impl Stage {
     ///
     /// # Errors
     /// When it is not ready in time.
-    pub async fn start_sidecar(
+    pub(super) async fn start_sidecar(
         &mut self,
         target: &QosTarget,
         how: (usize, Policy),
@@ -315,7 +315,7 @@ impl Stage {
     }
 
     /// A program that has ended by itself, if there is one.
-    pub fn ended(&mut self) -> Option<String> {
+    pub(super) fn ended(&mut self) -> Option<String> {
         let watched = [("sage", &mut self.sidecar), ("sage-helper", &mut self.helper)];
         let ended = watched.into_iter().find_map(|(name, process)| {
             process.as_mut().is_some_and(Process::has_ended).then(|| name.to_string())

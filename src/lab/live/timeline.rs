@@ -4,22 +4,22 @@ use super::load::{PATIENCE, Sample};
 
 /// One interval as users saw it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Slot {
+pub(super) struct Slot {
     /// Its start, milliseconds since the epoch.
-    pub start_ms: i64,
+    pub(super) start_ms: i64,
     /// Requests that were answered, or given up.
-    pub requests: usize,
+    pub(super) requests: usize,
     /// Of those, without a good answer.
-    pub failed: usize,
+    pub(super) failed: usize,
     /// Half were faster.
-    pub median_ms: f64,
+    pub(super) median_ms: f64,
     /// Latency at the quantile of the target. A request that failed counts as one that took as long as users
     /// are willing to wait: whoever refuses quickly is not fast.
-    pub tail_ms: f64,
+    pub(super) tail_ms: f64,
 }
 
 /// Intervals from `from_ms`, which is moved to the grid, to `to_ms`. Those without requests are left out.
-pub fn slots(
+pub(super) fn slots(
     samples: &[Sample],
     (from_ms, to_ms): (i64, i64),
     interval_ms: i64,

@@ -9,6 +9,6 @@ mod stores;
 mod trace;
 mod worker;
 
-pub use orders::{Orders, Place};
+pub(super) use orders::{Orders, Place};
 pub use run::run;
 pub(super) use stores::fill;

@@ -10,24 +10,24 @@ use crate::lab::live::spec::{Kind, Service};
 
 /// Where another service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub(in crate::lab::live) struct Place {
     /// What stands behind it.
-    pub kind: Kind,
+    pub(in crate::lab::live) kind: Kind,
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(in crate::lab::live) address: SocketAddr,
 }
 
 /// What a service needs to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Orders {
+pub(in crate::lab::live) struct Orders {
     /// Itself.
-    pub service: Service,
+    pub(in crate::lab::live) service: Service,
     /// Its node, as metrics call it.
-    pub node: String,
+    pub(in crate::lab::live) node: String,
     /// Where spans go: OTLP over gRPC.
-    pub otlp: SocketAddr,
+    pub(in crate::lab::live) otlp: SocketAddr,
     /// Whom it calls.
-    pub places: BTreeMap<String, Place>,
+    pub(in crate::lab::live) places: BTreeMap<String, Place>,
     /// A directory for its files.
-    pub dir: PathBuf,
+    pub(in crate::lab::live) dir: PathBuf,
 }

@@ -14,13 +14,12 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rand::RngExt as _;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Semaphore};
 
 use super::files::Files;
 use super::orders::Orders;
 use super::spans::Spans;
 use super::trace::Context;
-use super::worker::{Hold, Never, Pool, THREADS, now_ns, replica};
+use super::worker::{Hold, Never, Pool, now_ns, replica};
 use crate::data::{Half, Span};
 use crate::lab::live::Failure;
 use crate::lab::live::spec::Step;
@@ -52,8 +51,7 @@ pub fn run() -> Result<(), Failure> {
         let spans = Spans::start(orders.otlp);
         let hold = Arc::new(Hold::default());
         let pool = Pool::start(orders.clone(), files, spans.clone(), hold.clone())?;
-        let places = Arc::new(Semaphore::new(THREADS));
-        let desk = Arc::new(Desk { orders, pool, spans, hold, places, taken: Arc::default() });
+        let desk = Arc::new(Desk { orders, pool, spans, hold });
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
         tokio::select! {
             served = accept(listener, desk) => served,
@@ -76,10 +74,6 @@ struct Desk {
     pool: Pool,
     spans: Spans,
     hold: Arc<Hold>,
-    /// Who may work at a time; a fault makes it small.
-    places: Arc<Semaphore>,
-    /// Places that a fault has taken.
-    taken: Arc<Mutex<usize>>,
 }
 
 async fn accept(listener: TcpListener, desk: Arc<Desk>) -> Result<(), Failure> {
@@ -115,10 +109,7 @@ impl Desk {
             None => (rand::rng().random(), 0),
         };
         let id: u64 = rand::rng().random();
-        let is_done = match self.places.acquire().await {
-            Ok(_place) => self.pool.work(op, Context { trace, span: id }).await,
-            Err(_) => false,
-        };
+        let is_done = self.pool.work(op, Context { trace, span: id }).await;
         self.spans.put(Span {
             trace,
             id,
@@ -136,35 +127,13 @@ impl Desk {
         answer(if is_done { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE })
     }
 
-    /// A fault in the code: `-/lock/MICROSECONDS` or `-/pool/PLACES`.
+    /// A fault in the code: `-/lock/MICROSECONDS`.
     fn obey(&self, path: &str) -> bool {
-        let parts: Vec<&str> = path.split('/').collect();
-        let (["-", what, number], true) = (parts.as_slice(), parts.len() == 3) else { return false };
-        let Ok(number) = number.parse::<u32>() else { return false };
-        match *what {
-            "lock" => self.hold.microseconds.store(u64::from(number), Ordering::Relaxed),
-            "pool" => {
-                let (places, taken) = (self.places.clone(), self.taken.clone());
-                tokio::spawn(Self::resize(places, taken, number as usize));
-            }
-            _ => return false,
+        let us: Option<u32> = path.strip_prefix("-/lock/").and_then(|us| us.parse().ok());
+        if let Some(us) = us {
+            self.hold.microseconds.store(u64::from(us), Ordering::Relaxed);
         }
-        true
-    }
-
-    /// Lets so many work at a time. Those that are at work finish first.
-    async fn resize(places: Arc<Semaphore>, taken: Arc<Mutex<usize>>, wanted: usize) {
-        let mut taken = taken.lock().await;
-        let most = THREADS - wanted.clamp(1, THREADS);
-        while *taken < most {
-            match places.acquire().await {
-                Ok(place) => place.forget(),
-                Err(_) => return,
-            }
-            *taken += 1;
-        }
-        places.add_permits(*taken - most);
-        *taken = most;
+        us.is_some()
     }
 }
 

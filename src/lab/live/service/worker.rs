@@ -28,7 +28,7 @@ use crate::data::{Half, Name, Peer, PeerKind, Span};
 use crate::lab::live::spec::{Call, Kind, Step};
 
 /// Requests in work at a time; more are refused at once, as an overloaded server would.
-pub(super) const THREADS: usize = 64;
+const THREADS: usize = 64;
 /// How long an answer of another service may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Work between two looks at the clock.
@@ -130,7 +130,7 @@ impl Worker {
             let steps = shared.orders.service.ops.get(job.op).map(|op| op.steps.as_slice());
             let is_done = steps.unwrap_or_default().iter().all(|s| self.step(s, job.context));
             // Whoever asked may have gone.
-            drop(job.done.send(is_done));
+            job.done.send(is_done).ok();
         }
     }
 
