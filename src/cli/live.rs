@@ -50,7 +50,12 @@ pub(super) fn live(args: &LiveArgs) -> ExitCode {
     match needs(&app, &work) {
         Err(missing) => {
             let lines: String = missing.iter().map(|line| format!("  {line}\n")).collect();
-            fail(FAILURE, &std::io::Error::other(format!("what is missing:\n{lines}nothing was started or installed")))
+            fail(
+                FAILURE,
+                &std::io::Error::other(format!(
+                    "what is missing:\n{lines}nothing was started or installed"
+                )),
+            )
         }
         Ok(_) if args.check => answer("Everything is there.\n"),
         Ok(needs) => match show(&app, needs, &work, args) {
@@ -87,7 +92,11 @@ fn show(app: &App, needs: Needs, work: &Path, args: &LiveArgs) -> Result<Outcome
         Signals::catch()?
     };
     let terminal = Terminal { progress: Progress::new(), last: Mutex::default() };
-    terminal.say(&format!("{} of {} services, in cgroups of their own.", app.name, app.services.len()));
+    terminal.say(&format!(
+        "{} of {} services, in cgroups of their own.",
+        app.name,
+        app.services.len()
+    ));
     let options = Options {
         seed: args.seed,
         intervals: args.intervals as usize,

@@ -113,7 +113,9 @@ fn can_run() -> bool {
         return false;
     }
     if Path::new(GROUP).exists() {
-        missing_peer("no other live run at the same time; `sage lab live --clean` removes what one has left");
+        missing_peer(
+            "no other live run at the same time; `sage lab live --clean` removes what one has left",
+        );
         return false;
     }
     true

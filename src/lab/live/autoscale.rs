@@ -43,7 +43,9 @@ impl Autoscale {
         for service in services {
             let used = cpu_s(groups, service);
             let before = self.seen.insert(service.clone(), used);
-            let (Some(before), Some(quota_us)) = (before, quota_us(groups, service)) else { continue };
+            let (Some(before), Some(quota_us)) = (before, quota_us(groups, service)) else {
+                continue;
+            };
             let share = (used - before) / elapsed_s / (quota_us / PERIOD_US as f64);
             let is_scaled = self.scaled.iter().any(|(s, _)| s == service);
             if share > STRICT && !is_scaled && self.scale(service, quota_us, now_ms).is_some() {

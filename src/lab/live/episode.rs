@@ -215,9 +215,7 @@ mod tests {
     #[test]
     fn who_is_named_after_the_fix_does_not_count() {
         let mut episode = episode();
-        let named = |service: &str| {
-            json!({"state": "done", "root_causes": [{"service": service, "resource": "cpu"}]})
-        };
+        let named = |service: &str| json!({"state": "done", "root_causes": [{"service": service, "resource": "cpu"}]});
         episode.diagnosis(&json!({"state": "running", "root_causes": []}), 5000);
         assert_eq!(episode.diagnosed_ms, None);
         episode.diagnosis(&named("b"), 6000);

@@ -131,14 +131,23 @@ pub(super) fn exposition(groups: &Groups, services: &[String], node: &str) -> St
     by_metric
         .into_iter()
         .map(|(name, lines)| {
-            let kind = if name.ends_with("_total") || name.ends_with("failcnt") { "counter" } else { "gauge" };
+            let kind = if name.ends_with("_total") || name.ends_with("failcnt") {
+                "counter"
+            } else {
+                "gauge"
+            };
             format!("# TYPE {name} {kind}\n{lines}")
         })
         .collect()
 }
 
 /// Serves the exposition until its task is dropped.
-pub(super) async fn serve(listener: TcpListener, groups: Groups, services: Vec<String>, node: String) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    groups: Groups,
+    services: Vec<String>,
+    node: String,
+) {
     let all = Arc::new((groups, services, node));
     while let Ok((stream, _)) = listener.accept().await {
         let all = all.clone();

@@ -43,7 +43,7 @@ const QUOTA_LEAST_US: f64 = 1500.0;
 /// Share of its use that a squeezed service keeps.
 const SQUEEZED: f64 = 0.6;
 /// Memory beside what no limit can take away, bytes.
-const MEMORY_LEFT: f64 = (6 << 20) as f64;
+const MEMORY_LEFT: f64 = (4 << 20) as f64;
 /// Bytes a second that a throttled service may read.
 const READS: f64 = 1.5e6;
 /// How long a lock is held, microseconds.
@@ -231,7 +231,8 @@ fn anonymous_bytes(groups: &Groups, service: &str) -> f64 {
 fn tell(address: SocketAddr, us: u32) -> io::Result<()> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(address)?;
-    let head = format!("POST /-/lock/{us} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let head =
+        format!("POST /-/lock/{us} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -35,7 +35,9 @@ pub(super) const PERIOD_US: u64 = 100_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Layout {
     /// Version 1; and version 2 without controllers, for the pressure of a group, where it is mounted.
-    One { unified: Option<PathBuf> },
+    One {
+        unified: Option<PathBuf>,
+    },
     Two,
 }
 

@@ -64,7 +64,12 @@ impl Load {
     ///
     /// # Errors
     /// When there can be no thread.
-    pub(super) fn start(entry: SocketAddr, mix: Mix, rate: f64, seed: u64) -> std::io::Result<Self> {
+    pub(super) fn start(
+        entry: SocketAddr,
+        mix: Mix,
+        rate: f64,
+        seed: u64,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         shared.rate.store(rate.to_bits(), Ordering::Relaxed);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -168,7 +173,8 @@ mod tests {
 
     #[test]
     fn gaps_are_as_long_on_average_as_the_rate_says() {
-        let sum: f64 = (0..1000).map(|i| gap((f64::from(i) + 0.5) / 1000.0, 50.0).as_secs_f64()).sum();
+        let sum: f64 =
+            (0..1000).map(|i| gap((f64::from(i) + 0.5) / 1000.0, 50.0).as_secs_f64()).sum();
         assert!((sum / 1000.0 - 0.02).abs() < 0.0005, "{sum}");
     }
 

@@ -75,7 +75,9 @@ fn device(dir: &Path) -> Option<String> {
 pub fn find_all(app: &App, places: &Places<'_>) -> Result<Needs, Vec<String>> {
     let mut missing = Vec::new();
     if !places.is_root {
-        missing.push("root: only root can make cgroups and let the helper change them; use sudo".into());
+        missing.push(
+            "root: only root can make cgroups and let the helper change them; use sudo".into(),
+        );
     }
     let device = device(places.work);
     let groups = match Groups::find(places.cgroup, device.as_deref().unwrap_or("0:0")) {
@@ -87,7 +89,8 @@ pub fn find_all(app: &App, places: &Places<'_>) -> Result<Needs, Vec<String>> {
     };
     let mut program = |names: &[&str], package: &str| {
         find(places.path, names).unwrap_or_else(|| {
-            missing.push(format!("{}: apt-get install --no-install-recommends {package}", names[0]));
+            missing
+                .push(format!("{}: apt-get install --no-install-recommends {package}", names[0]));
             PathBuf::new()
         })
     };
@@ -142,7 +145,8 @@ mod tests {
             is_root: false,
         };
         let chain = find_all(&app("chain").unwrap(), &places).unwrap_err();
-        for word in ["root", "cgroup", "prometheus:", "alertmanager", "node-exporter", "stress-ng"] {
+        for word in ["root", "cgroup", "prometheus:", "alertmanager", "node-exporter", "stress-ng"]
+        {
             assert!(chain.iter().any(|line| line.contains(word)), "{word}: {chain:#?}");
         }
         assert!(!chain.iter().any(|line| line.contains("redis")), "{chain:#?}");

@@ -51,8 +51,17 @@ pub(super) fn line(episode: &Episode) -> String {
 /// All faults.
 pub fn table(outcome: &Outcome) -> Table {
     let mut table = Table::new(&[
-        "policy", "fault", "service", "violated_s", "diagnosed_s", "named", "changed_s",
-        "recovered_s", "intervals", "load_average", "verdict",
+        "policy",
+        "fault",
+        "service",
+        "violated_s",
+        "diagnosed_s",
+        "named",
+        "changed_s",
+        "recovered_s",
+        "intervals",
+        "load_average",
+        "verdict",
     ]);
     for episode in &outcome.episodes {
         let time = |at_ms| Entry::maybe(seconds(episode, at_ms), 1);
@@ -80,8 +89,15 @@ pub fn table(outcome: &Outcome) -> Table {
 
 /// Latency over time under each policy, from the first fault of each on.
 fn latency(outcome: &Outcome) -> Table {
-    let mut table =
-        Table::new(&["policy", "time_s", "requests", "failed", "median_ms", "tail_ms", "target_ms"]);
+    let mut table = Table::new(&[
+        "policy",
+        "time_s",
+        "requests",
+        "failed",
+        "median_ms",
+        "tail_ms",
+        "target_ms",
+    ]);
     for (policy, start_ms, end_ms) in passes(outcome) {
         for slot in outcome.slots.iter().filter(|s| (start_ms..end_ms).contains(&s.start_ms)) {
             table.row(vec![

@@ -299,6 +299,7 @@ impl Run<'_> {
             self.watcher.say(&super::report::line(&episode));
             episodes.push(episode);
         }
+        self.wait_for_calm().await?;
         Ok(episodes)
     }
 
@@ -418,7 +419,8 @@ impl Run<'_> {
 /// A fault ends some time after the target is met again, or when there is nothing to wait for.
 fn is_over(episode: &Episode, now_ms: i64) -> bool {
     let (most, after) = (FAULT_S.0 * 1000, FAULT_S.1 * 1000);
-    let is_helped = episode.fixed_ms.is_some() && episode.recovered_ms.is_some_and(|at| now_ms - at > after);
+    let is_helped =
+        episode.fixed_ms.is_some() && episode.recovered_ms.is_some_and(|at| now_ms - at > after);
     let is_hopeless = !episode.fault.kind.is_fixable()
         && episode.policy == Policy::Sage
         && episode.diagnosed_ms.is_some_and(|at| now_ms - at > 2 * after);

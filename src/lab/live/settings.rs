@@ -15,7 +15,7 @@ const LATENESS_MS: u64 = 1800;
 pub(super) const NODE: &str = "here";
 /// By how much the sidecar may raise a quota, step by step. Large, because what is left of a squeezed quota is
 /// little, and because what has queued up meanwhile must drain.
-const CPU_STEPS: [f64; 2] = [4.0, 12.0];
+const CPU_STEPS: [f64; 2] = [8.0, 20.0];
 /// The same of memory.
 const MEMORY_STEPS: [f64; 2] = [2.0, 4.0];
 
@@ -248,8 +248,7 @@ mod tests {
         let home = Path::new("/tmp/x");
         for name in APPS {
             let app = app(name).unwrap();
-            let target =
-                QosTarget { service: app.entry().into(), quantile: 0.95, target_ms: 30.0 };
+            let target = QosTarget { service: app.entry().into(), quantile: 0.95, target_ms: 30.0 };
             let text = sage_toml(&app, (home, &ports), &target, (50, Policy::Sage));
             let config = parse(&text).unwrap();
             assert_eq!(config.act.targets.len(), app.services.len());

@@ -141,7 +141,7 @@ fn chain() -> App {
         name: "chain".into(),
         services: vec![
             tier(5, vec![Step::Cpu(800), Step::Disk(BLOCK)]),
-            tier(4, vec![Step::Pages(200), Step::Cpu(500), next(5), Step::Cpu(200)]),
+            tier(4, vec![Step::Pages(600), Step::Cpu(200), next(5), Step::Cpu(200)]),
             tier(3, vec![Step::Cpu(500), next(4), Step::Cpu(200)]),
             tier(2, vec![Step::Cpu(600), next(3), Step::Cpu(200)]),
             tier(1, vec![Step::Cpu(400), next(2), Step::Cpu(200)]),
@@ -159,7 +159,7 @@ fn fanout() -> App {
             let mut steps = vec![Step::Cpu(*us)];
             match i {
                 2 => steps.push(Step::Disk(BLOCK)),
-                4 => steps.push(Step::Pages(200)),
+                4 => steps.push(Step::Pages(600)),
                 _ => {}
             }
             logic(&format!("fanout-leaf-{}", i + 1), &[("Process", steps)])
@@ -190,10 +190,7 @@ fn social_network() -> App {
                     Step::Cpu(300),
                 ],
             ),
-            (
-                "StorePost",
-                vec![Step::Cpu(400), Step::Call(call("post-storage-mongodb", "insert"))],
-            ),
+            ("StorePost", vec![Step::Cpu(400), Step::Call(call("post-storage-mongodb", "insert"))]),
         ],
     );
     let timeline = |name: &str, redis: &str| {
@@ -229,7 +226,7 @@ fn social_network() -> App {
             logic(
                 "post-storage-mongodb",
                 &[
-                    ("find", vec![Step::Pages(200), Step::Cpu(500), Step::Disk(BLOCK)]),
+                    ("find", vec![Step::Pages(600), Step::Cpu(500), Step::Disk(BLOCK)]),
                     ("insert", vec![Step::Cpu(400), Step::Disk(BLOCK)]),
                 ],
             ),
@@ -283,7 +280,10 @@ mod tests {
             for service in &app.services {
                 for op in &service.ops {
                     for call in calls(&op.steps) {
-                        assert!(known.contains(&(call.service.clone(), call.op.clone())), "{call:?}");
+                        assert!(
+                            known.contains(&(call.service.clone(), call.op.clone())),
+                            "{call:?}"
+                        );
                     }
                 }
                 known.extend(service.ops.iter().map(|op| (service.name.clone(), op.name.clone())));

@@ -23,8 +23,9 @@ use super::spec::{App, Kind, Service};
 use crate::data::QosTarget;
 use crate::lab::wire::Api;
 
-/// Quota of each service in calm, microseconds of a period: half a processor.
-const QUOTA_US: u64 = 50_000;
+/// Quota of each service in calm, microseconds of a period: a multiple of what it uses, and little enough for
+/// somebody else's work to use it up.
+const QUOTA_US: u64 = 30_000;
 /// Memory limit of each service in calm.
 const MEMORY_BYTES: u64 = 256 << 20;
 /// Shares of contended processors: our groups against the rest of the machine, then among themselves. Whoever
@@ -33,6 +34,8 @@ const WEIGHTS: [(&str, u64); 4] = [("", 10_000), (LAB, 1000), (TOOLS, 20), (SERV
 const LAB: &str = "lab";
 const TOOLS: &str = "tools";
 const SERVICE: &str = "service";
+/// What node exporter looks at: what the feature table knows.
+const COLLECTORS: [&str; 6] = ["cpu", "diskstats", "netdev", "netstat", "pressure", "vmstat"];
 /// How long a program may take to be ready.
 const READY: Duration = Duration::from_secs(30);
 /// How long one may take to end.
@@ -302,7 +305,8 @@ impl Stage {
         let mut node_exporter = Command::new(&programs.node_exporter);
         node_exporter
             .arg(format!("--web.listen-address={}", self.ports.node_exporter))
-            .arg("--log.level=warn");
+            .args(["--log.level=error", "--collector.disable-defaults"])
+            .args(COLLECTORS.map(|name| format!("--collector.{name}")));
         for (name, mut command) in [
             ("node-exporter", node_exporter),
             ("alertmanager", alertmanager),
@@ -321,9 +325,11 @@ impl Stage {
             process.as_mut().is_some_and(Process::has_ended).then(|| name.to_string())
         });
         ended.or_else(|| {
-            let ended = self.services.iter_mut().chain(&mut self.tools).find_map(|p| {
-                p.has_ended().then(|| format!("process {}", p.id()))
-            });
+            let ended = self
+                .services
+                .iter_mut()
+                .chain(&mut self.tools)
+                .find_map(|p| p.has_ended().then(|| format!("process {}", p.id())));
             ended
         })
     }
@@ -337,9 +343,8 @@ impl Stage {
         for entry in std::fs::read_dir(self.home())?.flatten() {
             let name = entry.file_name();
             let kinds = ["log", "toml", "yml"];
-            let is_text = Path::new(&name)
-                .extension()
-                .is_some_and(|e| kinds.iter().any(|kind| e == *kind));
+            let is_text =
+                Path::new(&name).extension().is_some_and(|e| kinds.iter().any(|kind| e == *kind));
             if is_text {
                 std::fs::copy(entry.path(), dir.join(name))?;
             }

@@ -27,7 +27,8 @@ pub(super) fn slots(
 ) -> Vec<Slot> {
     let first = from_ms.div_euclid(interval_ms);
     let last = to_ms.div_euclid(interval_ms);
-    let mut by_slot: Vec<Vec<Sample>> = vec![Vec::new(); usize::try_from(last - first).unwrap_or(0)];
+    let mut by_slot: Vec<Vec<Sample>> =
+        vec![Vec::new(); usize::try_from(last - first).unwrap_or(0)];
     for sample in samples {
         let at = sample.at_ms.div_euclid(interval_ms) - first;
         if let Some(slot) = usize::try_from(at).ok().and_then(|at| by_slot.get_mut(at)) {
@@ -66,7 +67,8 @@ mod tests {
 
     #[test]
     fn requests_count_in_the_interval_in_which_they_were_meant_to_be_sent() {
-        let samples = [sample(1999, 900.0), sample(2000, 1.0), sample(3999, 3.0), sample(4000, 8.0)];
+        let samples =
+            [sample(1999, 900.0), sample(2000, 1.0), sample(3999, 3.0), sample(4000, 8.0)];
         let slots = slots(&samples, (2100, 4000), 2000, 0.95);
         assert_eq!(slots.len(), 1);
         assert_eq!((slots[0].start_ms, slots[0].requests), (2000, 2));

@@ -24,7 +24,8 @@ pub(super) struct Files {
 /// Puts a file of so many bytes there, and its contents on the disk.
 fn make(path: &Path, bytes: u64) -> std::io::Result<()> {
     let mut file = File::create(path)?;
-    let block: Vec<u8> = (0..1_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let block: Vec<u8> =
+        (0..1_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for _ in 0..bytes / block.len() as u64 {
         file.write_all(&block)?;
     }
@@ -83,7 +84,9 @@ impl Files {
         let Some(file) = &self.pages else { return Ok(()) };
         let mut block = [0; PAGE];
         for _ in 0..count {
-            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            chance = chance
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let page = (chance >> 33) % (PAGES_BYTES / PAGE as u64);
             file.read_at(&mut block, page * PAGE as u64)?;
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,8 +27,12 @@ use super::trace::Context;
 use crate::data::{Half, Name, Peer, PeerKind, Span};
 use crate::lab::live::spec::{Call, Kind, Step};
 
-/// Requests in work at a time; more are refused at once, as an overloaded server would.
+/// Threads of a service.
 const THREADS: usize = 64;
+/// Requests under way at a time; more are refused at once, as an overloaded server would. Fewer than there are
+/// threads, so that whoever waits for an overloaded service keeps threads for others: else each caller's
+/// own pool would be too small as well.
+const UNDER_WAY_MAX: usize = 48;
 /// How long an answer of another service may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Work between two looks at the clock.
@@ -74,6 +78,7 @@ impl Hold {
 #[derive(Clone)]
 pub(super) struct Pool {
     jobs: SyncSender<Job>,
+    under_way: Arc<AtomicUsize>,
 }
 
 impl Pool {
@@ -96,16 +101,30 @@ impl Pool {
             let thread = std::thread::Builder::new().name(format!("worker-{n}"));
             thread.stack_size(256 << 10).spawn(move || Worker::new(shared, n).run(&queue))?;
         }
-        Ok(Self { jobs })
+        Ok(Self { jobs, under_way: Arc::default() })
     }
 
     /// Works on a request; false when it failed, or nobody has time for it.
     pub(super) async fn work(&self, op: usize, context: Context) -> bool {
+        if self.under_way.fetch_add(1, Ordering::Relaxed) >= UNDER_WAY_MAX {
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            return false;
+        }
+        let _place = Place(&self.under_way);
         let (done, answer) = oneshot::channel();
         match self.jobs.try_send(Job { op, context, done }) {
             Ok(()) => answer.await.unwrap_or(false),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
+    }
+}
+
+/// A request under way; it is no more when this is dropped, be it because the client has gone.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -143,9 +162,7 @@ impl Worker {
                 true
             }
             Step::Call(call) => self.call(call, context),
-            Step::Maybe(share, call) => {
-                !self.rng.random_bool(*share) || self.call(call, context)
-            }
+            Step::Maybe(share, call) => !self.rng.random_bool(*share) || self.call(call, context),
             Step::Parallel(calls) => self.parallel(calls, context),
             Step::Disk(bytes) => self.shared.files.read_disk(*bytes, chance).is_ok(),
             Step::Pages(count) => self.shared.files.read_pages(*count, chance).is_ok(),
@@ -170,7 +187,10 @@ impl Worker {
             .iter()
             .map(|call| {
                 let (id, call, shared) = (self.rng.random(), call.clone(), shared.clone());
-                shared.runtime.clone().spawn(async move { request(&shared, &call, context, id).await })
+                shared
+                    .runtime
+                    .clone()
+                    .spawn(async move { request(&shared, &call, context, id).await })
             })
             .collect();
         shared.runtime.block_on(async {
