@@ -205,3 +205,67 @@ pub fn verdict(outcome: &Outcome) -> (String, bool) {
     }
     (text, sage().all(|e| e.complaints().is_empty()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::episode::Named;
+    use super::super::faults::{Fault, Kind};
+    use super::*;
+    use crate::data::{QosTarget, Resource};
+    use crate::lab::live::timeline::Slot;
+
+    fn episode(kind: Kind, policy: Policy) -> Episode {
+        let fault = Fault { kind, service: "b".into(), strength: 1.0 };
+        let mut episode = Episode::new(&fault, policy, 10_000, 0.5);
+        episode.violated_ms = Some(12_000);
+        episode.ended_ms = 30_000;
+        episode
+    }
+
+    fn outcome(episodes: Vec<Episode>) -> Outcome {
+        let slot = |n: i64| Slot {
+            start_ms: n * 2000,
+            requests: 10,
+            failed: 0,
+            median_ms: 2.0,
+            tail_ms: if (5..10).contains(&n) { 90.0 } else { 9.0 },
+        };
+        let target = QosTarget { service: "a".into(), quantile: 0.95, target_ms: 30.0 };
+        Outcome { target, episodes, slots: (0..40).map(slot).collect() }
+    }
+
+    fn mended() -> Episode {
+        let mut episode = episode(Kind::Squeeze, Policy::Sage);
+        episode.diagnosed_ms = Some(15_000);
+        episode.named = vec![Named { service: "b".into(), resource: Some(Resource::Cpu) }];
+        (episode.fixed_ms, episode.recovered_ms) = (Some(15_500), Some(18_000));
+        episode
+    }
+
+    #[test]
+    fn all_is_well_only_if_everything_was_named_mended_and_put_back() {
+        let (words, is_well) = verdict(&outcome(vec![mended()]));
+        assert!(is_well, "{words}");
+        assert!(words.contains("right service 1 of 1"), "{words}");
+        assert!(words.contains("everything as before 1 of 1"), "{words}");
+        // From 4 to 36 s: 16 intervals, those from 10 to 20 s miss the target.
+        assert!(words.contains("Sage: 5 of 16 intervals"), "{words}");
+        let mut left = mended();
+        left.leftovers.push("Cpu of b was \"1\" and is \"2\"".into());
+        let (words, is_well) = verdict(&outcome(vec![left]));
+        assert!(!is_well && words.contains("everything as before 0 of 1"), "{words}");
+    }
+
+    #[test]
+    fn who_is_compared_is_not_judged_and_has_a_panel_of_its_own() {
+        let outcome = outcome(vec![mended(), episode(Kind::Squeeze, Policy::Nobody)]);
+        assert!(verdict(&outcome).1);
+        assert_eq!(figure(&outcome, "app").panels.len(), 2);
+        let text = table(&outcome).to_text();
+        assert!(text.contains("b cpu") && text.contains("no action"), "{text}");
+        let dir = tempfile::tempdir().unwrap();
+        write(&outcome, "app", dir.path()).unwrap();
+        let latency = fs::read_to_string(dir.path().join("live-latency.csv")).unwrap();
+        assert_eq!(latency.lines().count(), 1 + 2 * 16, "{latency}");
+    }
+}

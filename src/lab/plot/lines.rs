@@ -12,6 +12,9 @@ const DASHES: [&str; 3] = ["none", "6 3", "2 3"];
 const TICKS_MAX: usize = 9;
 /// Closest two labels of the horizontal axis may be, pixels.
 const LABELS_APART: f64 = 24.0;
+/// Words beside moments: rows of them, and the height of one, pixels.
+const MOMENT_ROWS: usize = 4;
+const MOMENT_HEIGHT: f64 = 52.0;
 /// Most points of a line that are all dotted.
 const DOTS_MAX: usize = 60;
 
@@ -39,10 +42,12 @@ impl Lines {
                 last = at;
             }
         }
-        for moment in &self.moments {
+        for (n, moment) in self.moments.iter().enumerate() {
             let at = x.at(moment.at);
             canvas.line((at, area.bottom), (at, area.top), 0.5);
-            canvas.upright_from((at - 3.0, area.bottom - 4.0), &moment.text);
+            // What happens within moments stands one above the other.
+            let above = 4.0 + MOMENT_HEIGHT * (n % MOMENT_ROWS) as f64;
+            canvas.upright_from((at - 3.0, area.bottom - above), &moment.text);
         }
         for (s, (name, points)) in self.series.iter().enumerate() {
             let is_finite = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite();
