@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::exporter::quota_us;
-use super::faults::cpu_s;
+use super::faults::used;
 use super::groups::{Groups, PERIOD_US};
 use super::helper::Helper;
 use crate::data::{Fix, FixId, Knob, Target, Value};
@@ -41,7 +41,7 @@ impl Autoscale {
     pub(super) fn look(&mut self, groups: &Groups, services: &[String], now_ms: i64) {
         let elapsed_s = (now_ms - self.seen_ms) as f64 / 1e3;
         for service in services {
-            let used = cpu_s(groups, service);
+            let used = used(groups, service).cpu;
             let before = self.seen.insert(service.clone(), used);
             let (Some(before), Some(quota_us)) = (before, quota_us(groups, service)) else {
                 continue;

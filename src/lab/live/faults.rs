@@ -44,8 +44,8 @@ const QUOTA_LEAST_US: f64 = 1500.0;
 const SQUEEZED: f64 = 0.6;
 /// Memory beside what no limit can take away, bytes.
 const MEMORY_LEFT: f64 = (4 << 20) as f64;
-/// Bytes a second that a throttled service may read.
-const READS: f64 = 1.5e6;
+/// Least bytes a second that a throttled service may read.
+const READS_LEAST: f64 = 65_536.0;
 /// How long a lock is held, microseconds.
 const HELD_US: f64 = 25_000.0;
 
@@ -114,6 +114,15 @@ pub(super) fn nuisances(app: &App, has_disk: bool) -> Vec<Fault> {
     [Squeeze, Contention, Memory, Disk, Lock].into_iter().flat_map(of).collect()
 }
 
+/// What a service has used so far, or uses in a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Use {
+    /// Processor time, seconds.
+    pub(super) cpu: f64,
+    /// Bytes read from disks.
+    pub(super) read: f64,
+}
+
 /// Where faults are made.
 #[derive(Debug)]
 pub(super) struct Surroundings<'a> {
@@ -125,8 +134,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) log: &'a Path,
     /// Where the service listens.
     pub(super) address: SocketAddr,
-    /// Processor time the service uses in calm, cores.
-    pub(super) used: f64,
+    /// What the service uses in calm.
+    pub(super) used: Use,
 }
 
 /// A fault in force.
@@ -156,7 +165,7 @@ impl Fault {
             Kind::Squeeze => {
                 // At strength 1 what is left is SQUEEZED of the use; at 0 it is four times the use.
                 let share = 4.0 + (SQUEEZED - 4.0) * self.strength.sqrt();
-                let quota = (at.used * share * PERIOD_US as f64).max(QUOTA_LEAST_US);
+                let quota = (at.used.cpu * share * PERIOD_US as f64).max(QUOTA_LEAST_US);
                 self.set(at, Limit::Cpu, quota)?
             }
             Kind::Contention => {
@@ -169,7 +178,10 @@ impl Fault {
                 let kept = anonymous_bytes(at.groups, &self.service);
                 self.set(at, Limit::Memory, kept + MEMORY_LEFT / self.strength.powi(2))?
             }
-            Kind::Disk => self.set(at, Limit::DiskRead, READS / self.strength.powi(2))?,
+            Kind::Disk => {
+                let reads = at.used.read * SQUEEZED / self.strength.powi(2);
+                self.set(at, Limit::DiskRead, reads.max(READS_LEAST))?
+            }
             Kind::Lock => {
                 tell(at.address, (HELD_US * self.strength.powi(2)) as u32)?;
                 What::Code
@@ -242,9 +254,14 @@ fn tell(address: SocketAddr, us: u32) -> io::Result<()> {
     }
 }
 
-/// Processor time that a group has used so far, seconds.
-pub(super) fn cpu_s(groups: &Groups, service: &str) -> f64 {
-    read(groups, service).get(&("container_cpu_usage_seconds_total", "")).copied().unwrap_or(0.0)
+/// What a group has used so far.
+pub(super) fn used(groups: &Groups, service: &str) -> Use {
+    let readings = read(groups, service);
+    let get = |name| readings.get(&(name, "")).copied().unwrap_or(0.0);
+    Use {
+        cpu: get("container_cpu_usage_seconds_total"),
+        read: get("container_fs_reads_bytes_total"),
+    }
 }
 
 #[cfg(test)]
@@ -282,7 +299,8 @@ mod tests {
         let fault = Fault { kind: Kind::Squeeze, service: "a".into(), strength: 1.0 };
         let (stress_ng, log) = (Path::new("stress-ng"), Path::new("log"));
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        let at = Surroundings { groups, stress_ng, log, address, used: 0.1 };
+        let at =
+            Surroundings { groups, stress_ng, log, address, used: Use { cpu: 0.1, read: 0.0 } };
         fault.begin(&at).unwrap()
     }
 

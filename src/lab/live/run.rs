@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::Failure;
 use super::autoscale::Autoscale;
 use super::episode::Episode;
-use super::faults::{Fault, Injected, Surroundings, cpu_s, nuisances, schedule};
+use super::faults::{Fault, Injected, Surroundings, Use, nuisances, schedule, used};
 use super::groups::Limit;
 use super::load::wall_ms;
 use super::settings::{INTERVAL_S, Policy};
@@ -85,8 +85,8 @@ struct Run<'a> {
     api: Api,
     target: QosTarget,
     rate: f64,
-    /// Processors each service uses in calm.
-    used: BTreeMap<String, f64>,
+    /// What each service uses in a second of calm.
+    used: BTreeMap<String, Use>,
 }
 
 /// Runs everything.
@@ -162,19 +162,20 @@ impl Run<'_> {
         self.stage.app.services.iter().map(|s| s.name.clone()).collect()
     }
 
-    fn cpu(&self) -> BTreeMap<String, f64> {
+    fn used_so_far(&self) -> BTreeMap<String, Use> {
         let groups = self.stage.groups();
-        self.names().into_iter().map(|s| (s.clone(), cpu_s(groups, &s))).collect()
+        self.names().into_iter().map(|s| (s.clone(), used(groups, &s))).collect()
     }
 
-    /// Processors that each service uses for some seconds.
-    async fn use_for(&mut self, what: &str, s: u64) -> Result<BTreeMap<String, f64>, Failure> {
-        let (before, start_ms) = (self.cpu(), wall_ms());
+    /// What each service uses in one of some seconds.
+    async fn use_for(&mut self, what: &str, s: u64) -> Result<BTreeMap<String, Use>, Failure> {
+        let (before, start_ms) = (self.used_so_far(), wall_ms());
         self.pause(what, s).await?;
         let elapsed_s = (wall_ms() - start_ms) as f64 / 1e3;
-        let used = self.cpu().into_iter().map(|(service, after)| {
-            let used = (after - before.get(&service).copied().unwrap_or(after)) / elapsed_s;
-            (service, used)
+        let used = self.used_so_far().into_iter().map(|(service, after)| {
+            let before = before.get(&service).copied().unwrap_or(after);
+            let cpu = (after.cpu - before.cpu) / elapsed_s;
+            (service, Use { cpu, read: (after.read - before.read) / elapsed_s })
         });
         Ok(used.collect())
     }
@@ -183,7 +184,8 @@ impl Run<'_> {
     async fn calibrate(&mut self) -> Result<(), Failure> {
         self.stage.start_load(self.rate, self.options.seed)?;
         self.pause("warming up", PHASES_S[0]).await?;
-        let used: f64 = self.use_for("calibrating", PHASES_S[1]).await?.values().sum();
+        let used: f64 =
+            self.use_for("calibrating", PHASES_S[1]).await?.values().map(|u| u.cpu).sum();
         self.rate = (self.rate * (CALM_CORES / used.max(0.001)).min(1.0)).max(RATE_LEAST).round();
         self.set_rate(1.0);
         Ok(())
@@ -203,7 +205,7 @@ impl Run<'_> {
         let seen = self.slots(start_ms, wall_ms());
         let tail_ms = median(seen.iter().map(|s| s.tail_ms)).ok_or("no request was answered")?;
         self.target.target_ms = (tail_ms * SLACK.0).max(tail_ms + SLACK.1).round();
-        let cores: f64 = self.used.values().sum();
+        let cores: f64 = self.used.values().map(|u| u.cpu).sum();
         self.watcher.say(&format!(
             "{:.0} requests a second use {cores:.2} of a processor; p{:.0} is {tail_ms:.1} ms in calm, the target \
              {:.0} ms. Load average {:.1}.",
@@ -274,7 +276,7 @@ impl Run<'_> {
             stress_ng: &self.stage.needs.programs.stress_ng,
             log: &self.stage.home().join("stress-ng.log"),
             address: self.stage.address(&fault.service),
-            used: self.used.get(&fault.service).copied().unwrap_or(0.1),
+            used: self.used.get(&fault.service).copied().unwrap_or_default(),
         };
         Ok(fault.begin(&at)?)
     }

@@ -17,7 +17,7 @@ pub(super) const NODE: &str = "here";
 /// little, and because what has queued up meanwhile must drain.
 const CPU_STEPS: [f64; 2] = [8.0, 20.0];
 /// The same of memory.
-const MEMORY_STEPS: [f64; 2] = [2.0, 4.0];
+const MEMORY_STEPS: [f64; 2] = [6.0, 12.0];
 
 /// Where everything listens.
 #[derive(Clone, Copy, Debug)]

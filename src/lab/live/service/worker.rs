@@ -45,6 +45,8 @@ struct Job {
     op: usize,
     context: Context,
     done: oneshot::Sender<bool>,
+    /// Counted until it is over, whether or not somebody still waits for it.
+    _place: Place,
 }
 
 /// What all threads share.
@@ -110,19 +112,19 @@ impl Pool {
             self.under_way.fetch_sub(1, Ordering::Relaxed);
             return false;
         }
-        let _place = Place(&self.under_way);
         let (done, answer) = oneshot::channel();
-        match self.jobs.try_send(Job { op, context, done }) {
+        let _place = Place(self.under_way.clone());
+        match self.jobs.try_send(Job { op, context, done, _place }) {
             Ok(()) => answer.await.unwrap_or(false),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
     }
 }
 
-/// A request under way; it is no more when this is dropped, be it because the client has gone.
-struct Place<'a>(&'a AtomicUsize);
+/// A request under way; it is no more when this is dropped.
+struct Place(Arc<AtomicUsize>);
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -144,10 +146,15 @@ impl Worker {
         loop {
             let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(job) = job else { return };
+            if job.done.is_closed() {
+                // Nobody waits for it any more.
+                continue;
+            }
             self.shared.hold.pass();
             let shared = self.shared.clone();
             let steps = shared.orders.service.ops.get(job.op).map(|op| op.steps.as_slice());
-            let is_done = steps.unwrap_or_default().iter().all(|s| self.step(s, job.context));
+            let mut steps = steps.unwrap_or_default().iter();
+            let is_done = steps.all(|s| !job.done.is_closed() && self.step(s, job.context));
             // Whoever asked may have gone.
             job.done.send(is_done).ok();
         }
