@@ -351,7 +351,9 @@ impl Run<'_> {
             self.look_after()?;
             let now_ms = wall_ms();
             let interval = now_ms.div_euclid(Self::interval_ms());
-            episode.look(&self.slots(episode.injected_ms, now_ms), self.target.target_ms);
+            // The interval under way at the injection is half of another time.
+            let first_ms = episode.injected_ms + Self::interval_ms() - 1;
+            episode.look(&self.slots(first_ms, now_ms), self.target.target_ms);
             match policy {
                 Policy::AutoscaleStrict if interval > looked => {
                     autoscale.look(self.stage.groups(), &names, now_ms);
