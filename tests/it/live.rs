@@ -36,7 +36,7 @@ impl Drop for Service {
     }
 }
 
-fn orders(name: &str, steps: Value, sidecar: SocketAddr, places: Value, dir: &Path) -> Value {
+fn orders(name: &str, steps: &Value, sidecar: SocketAddr, places: &Value, dir: &Path) -> Value {
     json!({
         "service": {"name": name, "kind": "Logic", "ops": [{"name": "Work", "steps": steps}]},
         "node": "here", "otlp": sidecar, "places": places, "dir": dir,
@@ -53,10 +53,10 @@ async fn services_pass_the_trace_on_and_report_spans() {
     })
     .await;
     let to = sidecar.running.otlp_grpc;
-    let back = Service::start(&orders("back", json!([{"Cpu": 200}]), to, json!({}), home.path()));
+    let back = Service::start(&orders("back", &json!([{"Cpu": 200}]), to, &json!({}), home.path()));
     let steps = json!([{"Cpu": 100}, {"Call": {"service": "back", "op": "Work"}}]);
     let places = json!({"back": {"kind": "Logic", "address": back.1}});
-    let front = Service::start(&orders("front", steps, to, places, home.path()));
+    let front = Service::start(&orders("front", &steps, to, &places, home.path()));
     let missing = send(front.1, "GET", "/Play", &[], b"").await;
     assert_eq!(missing.status, 404);
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";

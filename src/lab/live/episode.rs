@@ -43,6 +43,8 @@ pub(super) struct Episode {
     pub(super) recovered_ms: Option<i64>,
     /// What is not as it was before.
     pub(super) leftovers: Vec<String>,
+    /// Whether the target was missed or an alert fired before the fault already: then nobody asks about it.
+    pub(super) is_restless: bool,
     /// Load average of the machine when it was injected.
     pub(super) load_average: f64,
 }
@@ -68,6 +70,7 @@ impl Episode {
             fix: String::new(),
             recovered_ms: None,
             leftovers: Vec::new(),
+            is_restless: false,
             load_average,
         }
     }
@@ -156,6 +159,10 @@ impl Episode {
     /// What is not as it should be with Sage; empty if all is well.
     pub(super) fn complaints(&self) -> Vec<String> {
         let mut complaints: Vec<String> = self.leftovers.clone();
+        if self.is_restless && self.named.is_empty() {
+            complaints.push("the machine was not at rest, so nobody was asked".into());
+            return complaints;
+        }
         let mut must = |holds: bool, text: &str| {
             if !holds {
                 complaints.push(text.to_string());
@@ -230,6 +237,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         assert_eq!(episode().complaints(), ["the fault was not felt"]);
+        let restless = Episode { is_restless: true, ..episode() };
+        assert_eq!(restless.complaints().len(), 1);
+        assert!(restless.complaints()[0].starts_with("the machine was not at rest"));
         let mut episode = episode();
         episode.violated_ms = Some(4000);
         assert_eq!(episode.complaints(), ["the wrong service is named", "nothing was changed"]);

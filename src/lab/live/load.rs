@@ -149,7 +149,7 @@ fn choose(mix: &Mix, chance: f64) -> &str {
         sum += share;
         chance < sum
     });
-    chosen.or(mix.last()).map_or("", |(op, _)| op.as_str())
+    chosen.or_else(|| mix.last()).map_or("", |(op, _)| op.as_str())
 }
 
 fn keep(shared: &Shared, sample: Sample) {

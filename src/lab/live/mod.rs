@@ -15,6 +15,7 @@ mod groups;
 mod helper;
 mod load;
 mod needs;
+mod pass;
 mod procs;
 mod report;
 mod run;
@@ -23,6 +24,7 @@ mod settings;
 mod spec;
 mod stage;
 mod timeline;
+mod watchers;
 
 pub use clean::{clean, watch};
 pub use failure::Failure;

@@ -141,7 +141,7 @@ fn chain() -> App {
         name: "chain".into(),
         services: vec![
             tier(5, vec![Step::Cpu(800), Step::Disk(BLOCK)]),
-            tier(4, vec![Step::Pages(600), Step::Cpu(200), next(5), Step::Cpu(200)]),
+            tier(4, vec![Step::Pages(350), Step::Cpu(200), next(5), Step::Cpu(200)]),
             tier(3, vec![Step::Cpu(500), next(4), Step::Cpu(200)]),
             tier(2, vec![Step::Cpu(600), next(3), Step::Cpu(200)]),
             tier(1, vec![Step::Cpu(400), next(2), Step::Cpu(200)]),
@@ -159,7 +159,7 @@ fn fanout() -> App {
             let mut steps = vec![Step::Cpu(*us)];
             match i {
                 2 => steps.push(Step::Disk(BLOCK)),
-                4 => steps.push(Step::Pages(600)),
+                4 => steps.push(Step::Pages(350)),
                 _ => {}
             }
             logic(&format!("fanout-leaf-{}", i + 1), &[("Process", steps)])
@@ -176,8 +176,16 @@ fn fanout() -> App {
     }
 }
 
-fn social_network() -> App {
+/// What is stored, and where: read and written by a service, kept in a process that stands in for MongoDB.
+fn posts() -> [Service; 2] {
     let get = |name: &str| Step::Call(call(name, "get"));
+    let mongodb = logic(
+        "post-storage-mongodb",
+        &[
+            ("find", vec![Step::Pages(350), Step::Cpu(500), Step::Disk(BLOCK)]),
+            ("insert", vec![Step::Cpu(400), Step::Disk(BLOCK)]),
+        ],
+    );
     let storage = logic(
         "post-storage-service",
         &[
@@ -193,6 +201,12 @@ fn social_network() -> App {
             ("StorePost", vec![Step::Cpu(400), Step::Call(call("post-storage-mongodb", "insert"))]),
         ],
     );
+    [mongodb, storage]
+}
+
+fn social_network() -> App {
+    let get = |name: &str| Step::Call(call(name, "get"));
+    let [mongodb, storage] = posts();
     let timeline = |name: &str, redis: &str| {
         let read = vec![
             Step::Cpu(500),
@@ -223,13 +237,7 @@ fn social_network() -> App {
             store("post-storage-memcached", Kind::Memcached),
             store("home-timeline-redis", Kind::Redis),
             store("user-timeline-redis", Kind::Redis),
-            logic(
-                "post-storage-mongodb",
-                &[
-                    ("find", vec![Step::Pages(600), Step::Cpu(500), Step::Disk(BLOCK)]),
-                    ("insert", vec![Step::Cpu(400), Step::Disk(BLOCK)]),
-                ],
-            ),
+            mongodb,
             storage,
             timeline("home-timeline-service", "home-timeline-redis"),
             timeline("user-timeline-service", "user-timeline-redis"),
