@@ -5,6 +5,7 @@ mod backfill;
 mod backfill_args;
 mod demo;
 mod lab;
+mod live;
 mod progress;
 mod run;
 mod study;

@@ -36,6 +36,11 @@ impl Progress {
         self.bar.set_position((share * 1000.0) as u64);
     }
 
+    /// Says something while the bar is out of the way.
+    pub(super) fn aside(&self, say: impl FnOnce()) {
+        self.bar.suspend(say);
+    }
+
     /// Takes the bar away.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();

@@ -40,7 +40,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ),
     ("backfill", "client data receive"),
     // The proving ground: nobody but the commands may use it.
-    ("lab", "config data diagnose graph model receive stats window"),
+    ("lab", "config data diagnose graph model receive stats window wire"),
     ("demo", "config data lab report stats"),
     ("cli", "app backfill client config data demo lab observe secret"),
 ];

@@ -22,6 +22,7 @@ mod histograms;
 mod kubernetes;
 mod layering;
 mod lifecycle;
+mod live;
 mod opentelemetry;
 mod pipeline;
 mod prometheus;

@@ -73,6 +73,15 @@ impl Canvas {
         ));
     }
 
+    /// Reads from below upwards, and begins there.
+    pub(super) fn upright_from(&mut self, at: (f64, f64), text: &str) {
+        let text = escaped(text);
+        self.put(format_args!(
+            r#"<text transform="translate({:.1} {:.1}) rotate(-90)" text-anchor="start" font-size="9">{text}</text>"#,
+            at.0, at.1
+        ));
+    }
+
     /// The whole drawing.
     pub(super) fn finish(self, width: f64, height: f64, title: &str) -> String {
         let title = escaped(title);

@@ -58,6 +58,17 @@ pub struct Bars {
 pub struct Lines {
     /// Name and points.
     pub series: Vec<(String, Vec<(f64, f64)>)>,
+    /// What happened when, where the horizontal axis is time.
+    pub moments: Vec<Moment>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moment {
+    /// When, on the horizontal axis.
+    pub at: f64,
+    /// What.
+    pub text: String,
 }
 
 impl Axis {

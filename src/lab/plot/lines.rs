@@ -12,6 +12,11 @@ const DASHES: [&str; 3] = ["none", "6 3", "2 3"];
 const TICKS_MAX: usize = 9;
 /// Closest two labels of the horizontal axis may be, pixels.
 const LABELS_APART: f64 = 24.0;
+/// Words beside moments: rows of them, and the height of one, pixels.
+const MOMENT_ROWS: usize = 4;
+const MOMENT_HEIGHT: f64 = 52.0;
+/// Most points of a line that are all dotted.
+const DOTS_MAX: usize = 60;
 
 impl Lines {
     pub(super) fn values(&self) -> Vec<f64> {
@@ -37,6 +42,13 @@ impl Lines {
                 last = at;
             }
         }
+        for (n, moment) in self.moments.iter().enumerate() {
+            let at = x.at(moment.at);
+            canvas.line((at, area.bottom), (at, area.top), 0.5);
+            // What happens within moments stands one above the other.
+            let above = 4.0 + MOMENT_HEIGHT * (n % MOMENT_ROWS) as f64;
+            canvas.upright_from((at - 3.0, area.bottom - above), &moment.text);
+        }
         for (s, (name, points)) in self.series.iter().enumerate() {
             let is_finite = |p: &&(f64, f64)| p.0.is_finite() && p.1.is_finite();
             let points: Vec<(f64, f64)> = points.iter().filter(is_finite).copied().collect();
@@ -44,6 +56,9 @@ impl Lines {
                 points.iter().map(|(px, py)| (x.at(*px), y.at(*py))).collect();
             let colour_of = colour(colours[s]);
             canvas.path(&at, colour_of, DASHES[(colours[s] / 4) % DASHES.len()]);
+            if at.len() > DOTS_MAX {
+                continue;
+            }
             for (place, (px, py)) in at.iter().zip(&points) {
                 let title =
                     format!("{name}: {} at {}", label((py * 10.0).round() / 10.0), label(*px));

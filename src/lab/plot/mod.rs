@@ -13,4 +13,4 @@ mod palette;
 mod tests;
 mod ticks;
 
-pub use figure::{Axis, Bars, Figure, Lines, Marks, Panel};
+pub use figure::{Axis, Bars, Figure, Lines, Marks, Moment, Panel};

@@ -1,6 +1,6 @@
 //! Figures are well-formed, complete and the same every time.
 
-use super::{Axis, Bars, Figure, Lines, Marks, Panel};
+use super::{Axis, Bars, Figure, Lines, Marks, Moment, Panel};
 
 fn bars(series: Vec<(String, Vec<Option<f64>>)>) -> Figure {
     let groups = vec!["chain".to_string(), "a < b & \"c\"".to_string()];
@@ -10,7 +10,7 @@ fn bars(series: Vec<(String, Vec<Option<f64>>)>) -> Figure {
 }
 
 fn lines(points: Vec<(f64, f64)>, x: Axis) -> Figure {
-    let marks = Marks::Lines(Lines { series: vec![("one".into(), points)] });
+    let marks = Marks::Lines(Lines { series: vec![("one".into(), points)], ..Lines::default() });
     let panel = Panel { title: String::new(), x, y: Axis::new("s"), marks };
     Figure { title: "L".into(), across: 2, panels: vec![panel.clone(), panel] }
 }
@@ -87,4 +87,21 @@ fn odd_values_draw_no_nonsense() {
     assert_well_formed(&bars(vec![]).to_svg());
     assert_well_formed(&bars(vec![("s".into(), vec![None, Some(f64::NAN)])]).to_svg());
     assert_well_formed(&Figure { title: String::new(), across: 0, panels: vec![] }.to_svg());
+}
+
+#[test]
+fn moments_stand_in_the_figure_at_their_time() {
+    let series = vec![("one".into(), vec![(0.0, 1.0), (10.0, 2.0)])];
+    let moments =
+        vec![Moment { at: 0.0, text: "a < b".into() }, Moment { at: 10.0, text: "later".into() }];
+    let marks = Marks::Lines(Lines { series, moments });
+    let panel = Panel { title: String::new(), x: Axis::new("s"), y: Axis::new("ms"), marks };
+    let svg = Figure { title: "M".into(), across: 1, panels: vec![panel] }.to_svg();
+    assert_well_formed(&svg);
+    let at = |text: &str| {
+        let (before, _) = svg.split_once(&format!(">{text}<")).unwrap();
+        let (_, place) = before.rsplit_once("translate(").unwrap();
+        place.split(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert!(at("a &lt; b") < 100.0 && at("later") > 700.0, "{svg}");
 }

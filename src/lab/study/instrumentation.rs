@@ -130,7 +130,7 @@ fn figure(series: Vec<(String, Vec<(f64, f64)>)>) -> Figure {
             title: String::new(),
             x: Axis::new("tiers that send no spans, %"),
             y: Axis::new("right service, %").from_to(0.0, 100.0),
-            marks: Marks::Lines(Lines { series }),
+            marks: Marks::Lines(Lines { series, ..Lines::default() }),
         }],
     }
 }

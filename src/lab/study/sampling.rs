@@ -68,7 +68,7 @@ pub fn sampling(options: &Options, at: &Surroundings<'_>) -> Result<Report, Fail
         title: String::new(),
         x: Axis::new(label).log(),
         y: Axis::new("right service, %").from_to(0.0, 100.0),
-        marks: Marks::Lines(Lines { series }),
+        marks: Marks::Lines(Lines { series, ..Lines::default() }),
     };
     let panels = vec![
         panel("sampling interval, s", over_interval),

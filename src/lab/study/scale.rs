@@ -121,7 +121,7 @@ fn figure(all: &[Scaled], points: &[(usize, usize, Line)]) -> Figure {
         title: String::new(),
         x: Axis::new(if is_social { "replicas" } else { "services" }).log(),
         y: Axis::new(y),
-        marks: Marks::Lines(Lines { series: curve(is_social, pick) }),
+        marks: Marks::Lines(Lines { series: curve(is_social, pick), ..Lines::default() }),
     };
     let (train, diagnose) = ("training, s", "one diagnosis, ms");
     Figure {

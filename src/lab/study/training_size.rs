@@ -60,7 +60,7 @@ pub fn training_size(options: &Options, at: &Surroundings<'_>) -> Result<Report,
         title: String::new(),
         x: Axis::new("intervals learnt from").log(),
         y: Axis::new(label),
-        marks: Marks::Lines(Lines { series }),
+        marks: Marks::Lines(Lines { series, ..Lines::default() }),
     };
     let mut panels = vec![panel("right service, %", accuracy), panel("training, s", seconds)];
     panels[0].y = Axis::new("right service, %").from_to(0.0, 100.0);

@@ -259,7 +259,10 @@ fn figure(all: &[One]) -> Figure {
             title: title.into(),
             x: Axis::new("intervals since the update"),
             y: Axis::new("right service, %").from_to(0.0, 100.0),
-            marks: Marks::Lines(Lines { series: PolicyName::ALL.map(line).into() }),
+            marks: Marks::Lines(Lines {
+                series: PolicyName::ALL.map(line).into(),
+                ..Lines::default()
+            }),
         }
     };
     let panels = vec![

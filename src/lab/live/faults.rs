@@ -1,0 +1,325 @@
+//! What goes wrong, for real: somebody squeezes a quota, somebody else's work runs in a service's group, memory
+//! or the disk get scarce, code holds a lock for too long.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use super::exporter::read;
+use super::groups::{Groups, Limit, PERIOD_US};
+use super::procs::Process;
+use super::spec::{App, Service, Step};
+use crate::data::Resource;
+
+/// A kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Somebody sets the quota below what the service uses.
+    Squeeze,
+    /// Somebody else's work uses up the quota: stress-ng in the group of the service.
+    Contention,
+    /// Somebody sets the memory limit so low that the file the service looks things up in does not fit.
+    Memory,
+    /// Somebody throttles the reads of the service.
+    Disk,
+    /// Each request holds a lock for too long.
+    Lock,
+}
+
+/// Trouble of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Fault {
+    /// What.
+    pub(super) kind: Kind,
+    /// Whose.
+    pub(super) service: String,
+    /// 1 is meant to violate the target clearly; less is a nuisance.
+    pub(super) strength: f64,
+}
+
+/// Least quota, microseconds of a period.
+const QUOTA_LEAST_US: f64 = 1500.0;
+/// Share of its use that a squeezed service keeps.
+const SQUEEZED: f64 = 0.6;
+/// Memory beside what no limit can take away, bytes.
+const MEMORY_LEFT: f64 = (4 << 20) as f64;
+/// Least bytes a second that a throttled service may read.
+const READS_LEAST: f64 = 65_536.0;
+/// How long a lock is held, microseconds.
+const HELD_US: f64 = 25_000.0;
+
+impl Kind {
+    /// Its name in tables.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Squeeze => "quota squeezed",
+            Self::Contention => "stress-ng in its group",
+            Self::Memory => "memory squeezed",
+            Self::Disk => "reads throttled",
+            Self::Lock => "lock held",
+        }
+    }
+
+    /// What a right diagnosis says.
+    pub(super) fn resource(self) -> Option<Resource> {
+        match self {
+            Self::Squeeze | Self::Contention => Some(Resource::Cpu),
+            Self::Memory => Some(Resource::Memory),
+            Self::Disk => Some(Resource::Disk),
+            Self::Lock => None,
+        }
+    }
+
+    /// Whether more of the resource on this node is something Sage can ask the helper for.
+    pub(super) fn is_fixable(self) -> bool {
+        matches!(self, Self::Squeeze | Self::Contention | Self::Memory)
+    }
+
+    /// Whether it can be had on this machine and with this service.
+    fn suits(self, service: &Service, has_disk: bool) -> bool {
+        match self {
+            Self::Memory => has_disk && service.does(|s| matches!(s, Step::Pages(_))),
+            Self::Disk => has_disk && service.does(|s| matches!(s, Step::Disk(_))),
+            _ => true,
+        }
+    }
+}
+
+/// The faults of a run: one of each kind, on services as far apart as there are.
+pub(super) fn schedule(app: &App, has_disk: bool) -> Vec<Fault> {
+    use Kind::{Contention, Disk, Lock, Memory, Squeeze};
+    let mut taken: Vec<&str> = vec![app.entry()];
+    let mut faults = Vec::new();
+    // Those with the fewest services to choose from come first, and the order of the run is another.
+    for kind in [Disk, Memory, Squeeze, Contention, Lock] {
+        let suits = |s: &&Service| kind.suits(s, has_disk);
+        let free = app.logic().filter(suits).find(|s| !taken.contains(&s.name.as_str()));
+        let Some(service) = free.or_else(|| app.logic().find(suits)) else { continue };
+        taken.push(&service.name);
+        faults.push(Fault { kind, service: service.name.clone(), strength: 1.0 });
+    }
+    let order = [Squeeze, Memory, Contention, Disk, Lock];
+    faults.sort_by_key(|f| order.iter().position(|k| *k == f.kind));
+    faults
+}
+
+/// Everything small that may happen while the model learns.
+pub(super) fn nuisances(app: &App, has_disk: bool) -> Vec<Fault> {
+    use Kind::{Contention, Disk, Lock, Memory, Squeeze};
+    let of = |kind: Kind| {
+        let suits = app.logic().filter(move |s| kind.suits(s, has_disk));
+        suits.map(move |s| Fault { kind, service: s.name.clone(), strength: 0.5 })
+    };
+    [Squeeze, Contention, Memory, Disk, Lock].into_iter().flat_map(of).collect()
+}
+
+/// What a service has used so far, or uses in a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Use {
+    /// Processor time, seconds.
+    pub(super) cpu: f64,
+    /// Bytes read from disks.
+    pub(super) read: f64,
+}
+
+/// Where faults are made.
+#[derive(Debug)]
+pub(super) struct Surroundings<'a> {
+    /// Cgroups.
+    pub(super) groups: &'a Groups,
+    /// stress-ng.
+    pub(super) stress_ng: &'a Path,
+    /// For what it says.
+    pub(super) log: &'a Path,
+    /// Where the service listens.
+    pub(super) address: SocketAddr,
+    /// What the service uses in calm.
+    pub(super) used: Use,
+}
+
+/// A fault in force.
+#[derive(Debug)]
+pub(super) struct Injected {
+    service: String,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// A limit, what it was and what it is, in the kernel's words.
+    Set { limit: Limit, before: String, during: String },
+    /// Work that ends when this is dropped.
+    Work(#[allow(dead_code, reason = "held for its end")] Process),
+    /// Code, told otherwise at the end.
+    Code,
+}
+
+impl Fault {
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// Those of the kernel, and of the service.
+    pub(super) fn begin(&self, at: &Surroundings<'_>) -> io::Result<Injected> {
+        let what = match self.kind {
+            Kind::Squeeze => {
+                // At strength 1 what is left is SQUEEZED of the use; at 0 it is four times the use.
+                let share = 4.0 + (SQUEEZED - 4.0) * self.strength.sqrt();
+                let quota = (at.used.cpu * share * PERIOD_US as f64).max(QUOTA_LEAST_US);
+                self.set(at, Limit::Cpu, quota)?
+            }
+            Kind::Contention => {
+                let mut command = Command::new(at.stress_ng);
+                let load = (100.0 * self.strength).clamp(10.0, 100.0);
+                command.args(["--quiet", "--cpu", "1", "--cpu-load", &format!("{load:.0}")]);
+                What::Work(Process::start(&mut command, at.log, (at.groups, &self.service))?)
+            }
+            Kind::Memory => {
+                let kept = anonymous_bytes(at.groups, &self.service);
+                self.set(at, Limit::Memory, kept + MEMORY_LEFT / self.strength.powi(2))?
+            }
+            Kind::Disk => {
+                let reads = at.used.read * SQUEEZED / self.strength.powi(2);
+                self.set(at, Limit::DiskRead, reads.max(READS_LEAST))?
+            }
+            Kind::Lock => {
+                tell(at.address, (HELD_US * self.strength.powi(2)) as u32)?;
+                What::Code
+            }
+        };
+        Ok(Injected { service: self.service.clone(), what })
+    }
+
+    fn set(&self, at: &Surroundings<'_>, limit: Limit, value: f64) -> io::Result<What> {
+        let before = at.groups.get(&self.service, limit)?;
+        at.groups.set(&self.service, limit, Some(value as u64))?;
+        let during = at.groups.get(&self.service, limit)?;
+        Ok(What::Set { limit, before, during })
+    }
+}
+
+impl Injected {
+    /// Whose it is.
+    pub(super) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Makes it as it was. A limit that is not as we left it is somebody else's now and stays.
+    ///
+    /// # Errors
+    /// Those of the kernel and of the service, and what was found instead of what we left.
+    pub(super) fn end(self, groups: &Groups, address: SocketAddr) -> io::Result<()> {
+        match self.what {
+            What::Set { limit, before, during } => {
+                let found = groups.get(&self.service, limit)?;
+                if found != during {
+                    let Self { service, .. } = self;
+                    return Err(io::Error::other(format!(
+                        "{limit:?} of {service} is {found:?} and not {during:?}, as the fault left it; not touched"
+                    )));
+                }
+                groups.put_back(&self.service, limit, &before)
+            }
+            What::Work(work) => {
+                drop(work);
+                Ok(())
+            }
+            What::Code => tell(address, 0),
+        }
+    }
+}
+
+/// Memory that no limit can take away: what is not a copy of a file.
+fn anonymous_bytes(groups: &Groups, service: &str) -> f64 {
+    let text = std::fs::read_to_string(groups.file(service, "memory", "memory.stat"));
+    let text = text.unwrap_or_default();
+    let name = if groups.is_two() { "anon" } else { "total_rss" };
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    let bytes = lines.find(|(word, _)| *word == name).and_then(|(_, n)| n.trim().parse().ok());
+    bytes.unwrap_or((64 << 20) as f64)
+}
+
+/// Tells the code of a service for how many microseconds it holds its lock.
+fn tell(address: SocketAddr, us: u32) -> io::Result<()> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address)?;
+    let head =
+        format!("POST /-/lock/{us} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.contains(" 200 ") {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{address} does not take lock/{us}"))),
+    }
+}
+
+/// What a group has used so far.
+pub(super) fn used(groups: &Groups, service: &str) -> Use {
+    let readings = read(groups, service);
+    let get = |name| readings.get(&(name, "")).copied().unwrap_or(0.0);
+    Use {
+        cpu: get("container_cpu_usage_seconds_total"),
+        read: get("container_fs_reads_bytes_total"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::live::spec::{APPS, app};
+
+    #[test]
+    fn each_kind_has_a_victim_of_its_own_and_never_the_entry() {
+        for name in APPS {
+            let app = app(name).unwrap();
+            let faults = schedule(&app, true);
+            let kinds: Vec<Kind> = faults.iter().map(|f| f.kind).collect();
+            use Kind::{Contention, Disk, Lock, Memory, Squeeze};
+            assert_eq!(kinds, [Squeeze, Memory, Contention, Disk, Lock], "{name}");
+            assert!(faults.iter().all(|f| f.service != app.entry()), "{name}: {faults:?}");
+        }
+        assert_eq!(schedule(&app("chain").unwrap(), false).len(), 3);
+    }
+
+    fn groups() -> (tempfile::TempDir, Groups) {
+        let root = tempfile::tempdir().unwrap();
+        for controller in ["cpu", "cpuacct", "memory", "blkio"] {
+            std::fs::create_dir(root.path().join(controller)).unwrap();
+            std::fs::write(root.path().join(controller).join("cgroup.procs"), "").unwrap();
+        }
+        let groups = Groups::find(root.path(), "8:0").unwrap();
+        groups.begin().unwrap();
+        groups.make("a").unwrap();
+        groups.set("a", Limit::Cpu, Some(50_000)).unwrap();
+        (root, groups)
+    }
+
+    fn squeeze(groups: &Groups) -> Injected {
+        let fault = Fault { kind: Kind::Squeeze, service: "a".into(), strength: 1.0 };
+        let (stress_ng, log) = (Path::new("stress-ng"), Path::new("log"));
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        let at =
+            Surroundings { groups, stress_ng, log, address, used: Use { cpu: 0.1, read: 0.0 } };
+        fault.begin(&at).unwrap()
+    }
+
+    #[test]
+    fn a_squeezed_quota_comes_back() {
+        let (_root, groups) = groups();
+        let injected = squeeze(&groups);
+        assert_eq!(groups.get("a", Limit::Cpu).unwrap(), "6000");
+        injected.end(&groups, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
+        assert_eq!(groups.get("a", Limit::Cpu).unwrap(), "50000");
+    }
+
+    #[test]
+    fn what_somebody_else_has_set_meanwhile_stays() {
+        let (_root, groups) = groups();
+        let injected = squeeze(&groups);
+        groups.set("a", Limit::Cpu, Some(24_000)).unwrap();
+        let error = injected.end(&groups, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap_err();
+        assert!(error.to_string().contains("24000"), "{error}");
+        assert_eq!(groups.get("a", Limit::Cpu).unwrap(), "24000");
+    }
+}

@@ -1,0 +1,14 @@
+//! One service of the application, as a process of its own: HTTP in, work, HTTP and stores out, spans to
+//! the sidecar.
+
+mod files;
+mod orders;
+mod run;
+mod spans;
+mod stores;
+mod trace;
+mod worker;
+
+pub(super) use orders::{Orders, Place};
+pub use run::run;
+pub(super) use stores::fill;

@@ -1,0 +1,144 @@
+//! A service from its orders to its end.
+
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rand::RngExt as _;
+use tokio::net::TcpListener;
+
+use super::files::Files;
+use super::orders::Orders;
+use super::spans::Spans;
+use super::trace::Context;
+use super::worker::{Hold, Never, Pool, now_ns, replica};
+use crate::data::{Half, Span};
+use crate::lab::live::Failure;
+use crate::lab::live::spec::Step;
+
+/// Longest orders; those of the largest application are a few thousand bytes.
+const ORDERS_BYTES_MAX: u64 = 1 << 20;
+/// How often a service looks whether whoever started it is still there.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Runs a service: reads its orders from standard input, says on standard output where it listens, and serves
+/// until it is killed or whoever started it is gone.
+///
+/// # Errors
+/// When the orders are none, or it cannot begin.
+pub fn run() -> Result<(), Failure> {
+    let mut text = Vec::new();
+    std::io::stdin().lock().take(ORDERS_BYTES_MAX).read_to_end(&mut text)?;
+    let orders: Orders = serde_json::from_slice(&text)?;
+    let does = |is_it: fn(&Step) -> bool| orders.service.does(is_it);
+    let files = Files::make(
+        &orders.dir,
+        does(|s| matches!(s, Step::Disk(_))),
+        does(|s| matches!(s, Step::Pages(_))),
+    )?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let spans = Spans::start(orders.otlp);
+        let hold = Arc::new(Hold::default());
+        let pool = Pool::start(orders.clone(), files, spans.clone(), hold.clone())?;
+        let desk = Arc::new(Desk { orders, pool, spans, hold });
+        writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
+        tokio::select! {
+            served = accept(listener, desk) => served,
+            () = orphaned() => Ok(()),
+        }
+    })
+}
+
+/// Returns when the process that started this one is gone.
+async fn orphaned() {
+    let parent = rustix::process::getppid();
+    while rustix::process::getppid() == parent {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What takes requests in.
+struct Desk {
+    orders: Orders,
+    pool: Pool,
+    spans: Spans,
+    hold: Arc<Hold>,
+}
+
+async fn accept(listener: TcpListener, desk: Arc<Desk>) -> Result<(), Failure> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let desk = desk.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let desk = desk.clone();
+                async move { Ok::<_, Never>(desk.answer(request).await) }
+            });
+            // A client that goes away in the middle has nobody to tell.
+            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+        });
+    }
+}
+
+impl Desk {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let start_ns = now_ns();
+        let path = request.uri().path().trim_start_matches('/');
+        if request.method() == Method::POST {
+            return answer(if self.obey(path) { StatusCode::OK } else { StatusCode::NOT_FOUND });
+        }
+        let Some(op) = self.orders.service.ops.iter().position(|op| op.name == path) else {
+            return answer(StatusCode::NOT_FOUND);
+        };
+        let header = request.headers().get("traceparent").and_then(|h| h.to_str().ok());
+        let caller = header.and_then(Context::parse);
+        let (trace, parent) = match caller {
+            Some(caller) => (caller.trace, caller.span),
+            None => (rand::rng().random(), 0),
+        };
+        let id: u64 = rand::rng().random();
+        let is_done = self.pool.work(op, Context { trace, span: id }).await;
+        self.spans.put(Span {
+            trace,
+            id,
+            parent,
+            half: Half::Server,
+            start_ns,
+            end_ns: now_ns(),
+            service: self.orders.service.name.as_str().into(),
+            replica: replica(&self.orders),
+            node: self.orders.node.as_str().into(),
+            op: self.orders.service.ops[op].name.as_str().into(),
+            peer: None,
+            failed: !is_done,
+        });
+        answer(if is_done { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE })
+    }
+
+    /// A fault in the code: `-/lock/MICROSECONDS`.
+    fn obey(&self, path: &str) -> bool {
+        let us: Option<u32> = path.strip_prefix("-/lock/").and_then(|us| us.parse().ok());
+        if let Some(us) = us {
+            self.hold.microseconds.store(u64::from(us), Ordering::Relaxed);
+        }
+        us.is_some()
+    }
+}
+
+fn answer(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}

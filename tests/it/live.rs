@@ -1,0 +1,202 @@
+//! `sage lab live`: services as processes, and what is left of a run when it is killed.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::helper::until;
+use crate::support::{Sidecar, missing_peer, sage, send};
+
+/// A service of the live application; killed when dropped.
+struct Service(Child, SocketAddr);
+
+impl Service {
+    fn start(orders: &Value) -> Self {
+        let mut command = sage();
+        command.args(["lab", "live-service"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(orders.to_string().as_bytes()).unwrap();
+        drop(stdin);
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().parse().unwrap_or_else(|e| panic!("{line:?}: {e}"));
+        Self(child, address)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn orders(name: &str, steps: &Value, sidecar: SocketAddr, places: &Value, dir: &Path) -> Value {
+    json!({
+        "service": {"name": name, "kind": "Logic", "ops": [{"name": "Work", "steps": steps}]},
+        "node": "here", "otlp": sidecar, "places": places, "dir": dir,
+    })
+}
+
+/// Two processes, one calling the other: the sidecar learns from their spans who calls whom.
+#[tokio::test(flavor = "multi_thread")]
+async fn services_pass_the_trace_on_and_report_spans() {
+    let home = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(home.path(), |config| {
+        config.window.interval = Duration::from_secs(1);
+        config.window.lateness = Duration::from_millis(500);
+    })
+    .await;
+    let to = sidecar.running.otlp_grpc;
+    let back = Service::start(&orders("back", &json!([{"Cpu": 200}]), to, &json!({}), home.path()));
+    let steps = json!([{"Cpu": 100}, {"Call": {"service": "back", "op": "Work"}}]);
+    let places = json!({"back": {"kind": "Logic", "address": back.1}});
+    let front = Service::start(&orders("front", &steps, to, &places, home.path()));
+    let missing = send(front.1, "GET", "/Play", &[], b"").await;
+    assert_eq!(missing.status, 404);
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    // Intervals close when later spans come, so users go on until it is seen.
+    let mut seen = Value::Null;
+    for _ in 0..600 {
+        let answer = send(front.1, "GET", "/Work", &[("traceparent", trace)], b"").await;
+        assert_eq!(answer.status, 200);
+        seen = sidecar.api.get("/api/v1/graph").await.unwrap();
+        if seen.to_string().contains("back") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let text = seen.to_string();
+    assert!(text.contains("front") && text.contains("back") && text.contains("Work"), "{seen:#}");
+    // A lock is a fault in the code; everything else is refused.
+    for (path, status) in [("/-/lock/10", 200), ("/-/lock/x", 404), ("/-/pool/1", 404)] {
+        assert_eq!(send(front.1, "POST", path, &[], b"").await.status, status, "{path}");
+    }
+    assert_eq!(send(front.1, "GET", "/Work", &[], b"").await.status, 200);
+    drop(back);
+    assert_eq!(send(front.1, "GET", "/Work", &[], b"").await.status, 503);
+    sidecar.running.stop().await;
+}
+
+#[test]
+fn everything_that_is_missing_is_named_and_nothing_is_started() {
+    let output = sage().args(["lab", "live", "--app", "shop"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    // Without root, at least that is missing; with root and all programs, nothing is.
+    let output = sage().args(["lab", "live", "--check"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    match output.status.code() {
+        Some(0) => assert!(rustix::process::geteuid().is_root(), "{said}"),
+        code => {
+            assert_eq!(code, Some(1), "{said}");
+            assert!(said.contains("what is missing"), "{said}");
+        }
+    }
+}
+
+const GROUP: &str = "/sys/fs/cgroup/cpu/sage-live";
+
+/// Whether a run is possible here; the reason is printed if not.
+fn can_run() -> bool {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can make cgroups");
+        return false;
+    }
+    let output = sage().args(["lab", "live", "--check"]).output().unwrap();
+    if !output.status.success() {
+        missing_peer(&String::from_utf8_lossy(&output.stderr));
+        return false;
+    }
+    if Path::new(GROUP).exists() {
+        missing_peer(
+            "no other live run at the same time; `sage lab live --clean` removes what one has left",
+        );
+        return false;
+    }
+    true
+}
+
+/// A run under way, with files below a directory of its own.
+struct Live {
+    child: Child,
+    work: tempfile::TempDir,
+}
+
+impl Live {
+    fn start(words: &[&str]) -> Self {
+        let work = tempfile::tempdir().unwrap();
+        let mut command = sage();
+        command.args(["lab", "live"]).args(words).env("TMPDIR", work.path());
+        let log = std::fs::File::create(work.path().join("said")).unwrap();
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        Self { child: command.spawn().unwrap(), work }
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.work.path().join("said")).unwrap()
+    }
+
+    /// Directories of runs.
+    fn homes(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.work.path()).unwrap().map(|e| e.unwrap().path());
+        entries.filter(|p| p.is_dir()).collect()
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits until its services serve.
+    fn serves(&self) {
+        let is_member = |service: &str| {
+            let procs = Path::new(GROUP).join(service).join("cgroup.procs");
+            std::fs::read_to_string(procs).is_ok_and(|text| !text.is_empty())
+        };
+        until("all services", || is_member("chain-5") && is_member("chain-1"));
+    }
+
+    fn is_gone(&self) -> bool {
+        !Path::new(GROUP).exists() && self.homes().is_empty()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Interrupted it sweeps up itself; killed, its watchman does; and a whole run leaves everything as it was.
+#[test]
+fn whatever_ends_a_run_nothing_is_left_behind() {
+    if !can_run() {
+        return;
+    }
+    let mut run = Live::start(&[]);
+    run.serves();
+    run.signal("-INT");
+    assert_eq!(run.child.wait().unwrap().code(), Some(1), "{}", run.said());
+    assert!(run.said().contains("interrupted"), "{}", run.said());
+    assert!(run.is_gone(), "{:?}", run.homes());
+
+    let mut run = Live::start(&[]);
+    run.serves();
+    run.signal("-KILL");
+    run.child.wait().unwrap();
+    until("the watchman has swept", || run.is_gone());
+
+    // What Sage makes of it depends on how busy the machine is; that everything is put back does not.
+    let mut run = Live::start(&["--intervals", "25", "--faults", "1"]);
+    run.child.wait().unwrap();
+    let said = run.said();
+    assert!(said.contains("quota squeezed"), "{said}");
+    assert!(said.contains("everything as before 1 of 1"), "{said}");
+    assert!(run.is_gone(), "{:?}", run.homes());
+}
