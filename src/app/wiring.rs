@@ -250,7 +250,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         metrics: metrics.receive,
         telemetry: telemetry_tx,
         alerts: delivery_tx,
-        wanted: Arc::new(config.window.wanted_metrics()),
+        wanted: Arc::new(config.window.wanted_metrics().into_iter().collect()),
         horizon_ms: shared.horizon_ms.clone(),
         wall_ms,
     };

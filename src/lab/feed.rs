@@ -30,13 +30,14 @@ impl Feed {
 
     /// Feeds one simulated interval; returns the frames that closed.
     pub fn push(&mut self, observation: Observation) -> Vec<Arc<Frame>> {
+        let Observation { spans, series, .. } = observation;
         if let Some(graph) = &mut self.graph {
-            let latencies = graph.push(&observation.spans, observation.interval.end);
+            let latencies = graph.push(&spans, observation.interval.end);
             self.windower.push_series(&latencies, Duration::ZERO);
         } else {
-            self.windower.push_spans(&observation.spans, Duration::ZERO);
+            self.windower.push_spans(&spans, Duration::ZERO);
         }
-        self.windower.push_series(&observation.series, Duration::ZERO);
+        self.windower.push_series(&series, Duration::ZERO);
         self.windower.close(Duration::ZERO).into_iter().map(Arc::new).collect()
     }
 }

@@ -121,7 +121,7 @@ impl Config {
     }
 
     /// Names of every metric the feature table reads, and of the latency histograms that are read.
-    pub fn wanted_metrics(&self) -> crate::hash::HashSet<String> {
+    pub fn wanted_metrics(&self) -> std::collections::HashSet<String> {
         self.features
             .iter()
             .flat_map(|f| {

@@ -101,11 +101,6 @@ impl Names {
         });
         self.swept = self.ids.len();
     }
-
-    /// Names in the table.
-    pub(super) fn len(&self) -> usize {
-        self.ids.len()
-    }
 }
 
 const SLOTS: usize = 256;
@@ -155,7 +150,7 @@ mod tests {
             assert_eq!((names.get(&name.into()), &**names.name(id)), (id, name));
         }
         names.sweep(std::iter::empty());
-        assert_eq!((names.len(), &**names.name(Id::USER)), (3, USER));
+        assert_eq!((names.ids.len(), &**names.name(Id::USER)), (3, USER));
     }
 
     proptest! {

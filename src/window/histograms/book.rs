@@ -87,7 +87,7 @@ impl Histograms {
     pub(in crate::window) fn offer(&mut self, series: &Series) -> Offered<'_> {
         let metric = series.label("__name__").and_then(|name| self.known.get(name));
         let Some(known) = metric.copied() else { return Offered::Foreign };
-        let bound = match series.label("le").map(|le| le.parse::<f64>()) {
+        let bound = match series.label("le").map(str::parse::<f64>) {
             Some(Ok(bound)) if known.is_classic && !bound.is_nan() => Some(bound),
             None if known.is_counter() => Some(f64::INFINITY),
             None if !known.is_classic && !series.histograms.is_empty() => None,
