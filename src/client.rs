@@ -162,7 +162,7 @@ impl Answer {
 /// How the other side is reached.
 #[derive(Debug)]
 enum Road {
-    Pool(Pool<HttpsConnector<HttpConnector>, Body>),
+    Pool(Box<Pool<HttpsConnector<HttpConnector>, Body>>),
     Socket(PathBuf),
 }
 
@@ -188,7 +188,7 @@ impl Client {
             ),
         };
         let connector = connector.https_or_http().enable_http1().build();
-        let road = Road::Pool(Pool::builder(TokioExecutor::new()).build(connector));
+        let road = Road::Pool(Box::new(Pool::builder(TokioExecutor::new()).build(connector)));
         Self { road, base: url.trim_end_matches('/').to_string(), authorization: login.header() }
     }
 
@@ -213,7 +213,7 @@ impl Client {
             .with_no_client_auth();
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
         let connector = connector.https_or_http().enable_http1().build();
-        let road = Road::Pool(Pool::builder(TokioExecutor::new()).build(connector));
+        let road = Road::Pool(Box::new(Pool::builder(TokioExecutor::new()).build(connector)));
         let base = url.trim_end_matches('/').to_string();
         Ok(Self { road, base, authorization: login.header() })
     }
