@@ -60,6 +60,8 @@ pub mod duration;
 #[cfg(feature = "sidecar")]
 pub mod http;
 #[cfg(feature = "sidecar")]
+pub mod memory;
+#[cfg(feature = "sidecar")]
 pub mod observe;
 #[cfg(feature = "sidecar")]
 pub mod queue;
