@@ -5,6 +5,8 @@ mod backfill;
 mod backfill_args;
 mod demo;
 mod lab;
+mod load;
+mod load_args;
 mod progress;
 mod run;
 mod study;

@@ -9,6 +9,7 @@ use super::args::{Cli, Command, Lab};
 use super::backfill::backfill;
 use super::demo::demo;
 use super::lab::replay;
+use super::load::{load, soak, storm};
 use super::study::study;
 use crate::app;
 use crate::config::{self, Config};
@@ -33,6 +34,9 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Command::Backfill(args) => backfill(&args),
         Command::Lab(Lab::Replay { dir, seed, details }) => replay(&dir, seed, details),
+        Command::Lab(Lab::Load(args)) if args.storm => storm(&args),
+        Command::Lab(Lab::Load(args)) => load(&args),
+        Command::Lab(Lab::Soak(args)) => soak(&args),
         Command::Lab(Lab::Study(what)) => study(&what),
     }
 }

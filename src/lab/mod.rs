@@ -1,6 +1,7 @@
 //! The proving ground: applications to diagnose, faults to find, scores, and the studies that make
 //! tables and figures of them.
 
+pub mod load;
 pub mod plot;
 pub mod replay;
 pub mod rivals;

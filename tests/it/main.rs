@@ -19,6 +19,7 @@ mod helper_kernel;
 mod histograms;
 mod layering;
 mod lifecycle;
+mod load;
 mod opentelemetry;
 mod pipeline;
 mod prometheus;
