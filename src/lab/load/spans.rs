@@ -166,7 +166,9 @@ mod tests {
     fn halves_have_nobody_to_pair_with() {
         let bodies = span_bodies(Shape::Halves, 1000, 300, 7);
         let spans: Vec<Span> = (0..4)
-            .flat_map(|n| read_export(&bodies.body(n, 5, TRACE_NS).bytes, 4096, 1 << 20).unwrap().0)
+            .flat_map(|n| {
+                read_export(&bodies.body(n, 5, 2 * TRACE_NS).bytes, 4096, 1 << 20).unwrap().0
+            })
             .collect();
         let traces: std::collections::BTreeSet<u128> = spans.iter().map(|s| s.trace).collect();
         let rpcs: std::collections::BTreeSet<_> =
