@@ -25,11 +25,18 @@ pub fn serialize<S: Serializer>(duration: &Duration, s: S) -> Result<S::Ok, S::E
 /// # Errors
 /// When the text is not a non-negative duration with a unit.
 pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(d)?;
+    parse(&String::deserialize(d)?).map_err(de::Error::custom)
+}
+
+/// Reads what [`text`] prints, and any other non-negative duration with a unit.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(text: &str) -> Result<Duration, String> {
     text.parse::<jiff::SignedDuration>()
         .map_err(|e| e.to_string())
         .and_then(|d| Duration::try_from(d).map_err(|_| "must not be negative".into()))
-        .map_err(|e| de::Error::custom(format!("{text:?} is not a duration like \"30s\": {e}")))
+        .map_err(|e| format!("{text:?} is not a duration like \"30s\": {e}"))
 }
 
 #[cfg(test)]

@@ -61,6 +61,8 @@ pub mod hash;
 #[cfg(feature = "sidecar")]
 pub mod http;
 #[cfg(feature = "sidecar")]
+pub mod memory;
+#[cfg(feature = "sidecar")]
 pub mod observe;
 #[cfg(feature = "sidecar")]
 pub mod queue;

@@ -1,6 +1,7 @@
 //! Wiring: the only place that sees more than one stage.
 
 mod access;
+mod budget;
 mod disk;
 mod error;
 mod news;
@@ -12,5 +13,5 @@ mod wiring;
 
 pub use error::Error;
 pub use privilege::drop_capabilities;
-pub use run::{Running, serve, start};
+pub use run::{Running, serve, start, start_with};
 pub use signals::{Request, Signals};

@@ -13,10 +13,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::access::{grpc_need, http_need, otlp_need};
 use super::error::Error;
 use super::signals::{Request, Signals};
+use super::views::unready;
 use super::wiring::{Part, Pipeline, ReloadRequest, build};
 use crate::config::{Config, load};
 use crate::data::QosTarget;
 use crate::http::{Form, Listener, Security};
+use crate::memory::{self, Resident};
 
 /// Time each part has to finish once the part before it has.
 const STOP_EACH: Duration = Duration::from_secs(5);
@@ -43,6 +45,18 @@ pub struct Running {
 /// # Errors
 /// [`Error`]: a port or the data directory cannot be had.
 pub async fn start(config: &Config, path: Option<PathBuf>) -> Result<Running, Error> {
+    start_with(config, path, memory::resident()).await
+}
+
+/// As [`start`]; `resident` tells how much memory the process takes.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(
+    config: &Config,
+    path: Option<PathBuf>,
+    resident: Resident,
+) -> Result<Running, Error> {
     // Ports first: with one taken, nothing else should have happened.
     let http = Listener::bind("http", config.listen.http).await?;
     let otlp_grpc = Listener::bind("otlp_grpc", config.listen.otlp_grpc).await?;
@@ -65,13 +79,24 @@ pub async fn start(config: &Config, path: Option<PathBuf>) -> Result<Running, Er
         path,
         stopped.clone(),
     );
-    let readiness =
-        tell_readiness(pipeline.is_ready.clone(), pipeline.is_serving.clone(), stopped.clone());
+    let readiness = tell_readiness(
+        unready(&pipeline.is_ready, &pipeline.pressure),
+        pipeline.is_serving.clone(),
+        stopped.clone(),
+    );
+    let memory = memory::watch(
+        pipeline.limits,
+        resident,
+        pipeline.pressure,
+        pipeline.memory,
+        stopped.clone(),
+    );
     let mut parts = vec![
         ("http listener", tokio::spawn(http.serve(router, stopped.clone()))),
         ("gRPC listener", tokio::spawn(otlp_grpc.serve(grpc, stopped.clone()))),
         ("OTLP listener", tokio::spawn(otlp_http.serve(otlp, stopped.clone()))),
         ("readiness", tokio::spawn(readiness)),
+        ("memory", tokio::spawn(memory)),
         ("certificates", tokio::spawn(security.follow(stopped))),
         ("reload", tokio::spawn(reload)),
     ];
@@ -167,7 +192,7 @@ pub async fn serve(config: &Config, path: Option<PathBuf>) -> Result<(), Error> 
 
 /// Tells those who watch whether Sage is ready, until the stop; which ends their streams.
 async fn tell_readiness(
-    is_ready: Arc<AtomicBool>,
+    unready: Arc<dyn Fn() -> Option<&'static str> + Send + Sync>,
     is_serving: watch::Sender<bool>,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -176,8 +201,7 @@ async fn tell_readiness(
             _ = stopped.wait_for(|s| *s) => break,
             () = tokio::time::sleep(READINESS_LOOK) => {}
         }
-        // Whoever finds Sage unable to go on just clears the flag.
-        let now = is_ready.load(Ordering::Relaxed);
+        let now = unready().is_none();
         is_serving.send_if_modified(|was| std::mem::replace(was, now) != now);
     }
     is_serving.send_replace(false);

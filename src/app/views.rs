@@ -1,12 +1,14 @@
 //! What one stage sees of the others.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, watch};
 
 use crate::data::{EventTime, Frame, ModelRef};
 use crate::graph::{self, Mechanism, RpcGraph};
+use crate::memory::Pressure;
 use crate::model::Status;
 use crate::window::{History, Progress};
 use crate::{diagnose, report};
@@ -65,4 +67,21 @@ pub(super) fn progress_view(progress: &Progress, history: usize) -> report::Prog
         closed_intervals: progress.closed,
         history,
     }
+}
+
+/// Why Sage is not ready, in words; `None` when it is.
+pub(super) fn unready(
+    is_ready: &Arc<AtomicBool>,
+    pressure: &Pressure,
+) -> Arc<dyn Fn() -> Option<&'static str> + Send + Sync> {
+    let (is_ready, pressure) = (is_ready.clone(), pressure.clone());
+    Arc::new(move || {
+        if !is_ready.load(Ordering::Relaxed) {
+            Some("Sage is starting or stopping.")
+        } else if pressure.is_spent() {
+            Some("Memory is spent: more than memory.hard_ratio of the budget is in use.")
+        } else {
+            None
+        }
+    })
 }

@@ -7,10 +7,11 @@ use axum::Router;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::budget::{Lowered, split};
 use super::disk::{DiskJournal, keep_fixes, load_model, pair_up, pushed, remember, write_frames};
 use super::error::Error;
 use super::news::{fan_out, post_news, tell};
-use super::views::{facts, follow_graph, learn_graph, progress_view, wall_ms};
+use super::views::{facts, follow_graph, learn_graph, progress_view, unready, wall_ms};
 use crate::config::Config;
 use crate::data::{Diagnosis, FixRecord, Frame, QosTarget, Telemetry};
 use crate::delivery::AlertDelivery;
@@ -21,7 +22,7 @@ use crate::queue::weighted;
 use crate::report::{Board, Views};
 use crate::store::{Handle, Restored};
 use crate::window::{History, Outputs, Progress, Windower};
-use crate::{act, diagnose, http, model, receive, report, store, window};
+use crate::{act, diagnose, http, memory, model, receive, report, store, window};
 
 /// Deliveries of the webhook that may wait for the journal. A full queue answers 503.
 const DELIVERIES: usize = 256;
@@ -51,6 +52,10 @@ pub(super) struct Pipeline {
     /// In the order in which they end once the listeners are gone.
     pub(super) tasks: Vec<Part>,
     pub(super) is_ready: Arc<AtomicBool>,
+    /// How short memory is, and what tells it.
+    pub(super) pressure: memory::Pressure,
+    pub(super) limits: memory::Limits,
+    pub(super) memory: memory::Metrics,
     pub(super) reload: mpsc::Sender<ReloadRequest>,
     pub(super) reloads: mpsc::Receiver<ReloadRequest>,
     pub(super) targets: watch::Sender<Vec<QosTarget>>,
@@ -59,6 +64,7 @@ pub(super) struct Pipeline {
 /// What every stage counts.
 struct Metrics {
     listen: http::Metrics,
+    memory: memory::Metrics,
     receive: receive::Metrics,
     window: window::Metrics,
     model: model::Metrics,
@@ -75,6 +81,7 @@ impl Metrics {
         registry.register_collector(Box::new(ProcessCollector));
         Self {
             listen: http::Metrics::register(&mut registry),
+            memory: memory::Metrics::register(&mut registry),
             receive: receive::Metrics::register(&mut registry),
             window: window::Metrics::register(&mut registry),
             model: model::Metrics::register(&mut registry),
@@ -113,6 +120,8 @@ struct Latest {
 )]
 pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
     let mut metrics = Metrics::new(config);
+    let (config, limits) = &within_budget(config, &metrics.memory);
+    let pressure = memory::Pressure::default();
     let token = config.grafana.read_token().map_err(|source| Error::Token {
         path: config.grafana.token_file.clone().unwrap_or_default(),
         source,
@@ -123,7 +132,9 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
     let (disk, restored, store) = store::open(&config.data.dir, kept, metrics.store.clone())?;
     let Restored { frames, alerts, diagnoses, annotations, model, fixes } = restored;
     let horizon = frames.last().map(|f| f.interval.end);
-    let history = History::new(frames_kept);
+    let (bytes_max, bytes) =
+        (config.window.history_bytes_max, metrics.window.history_bytes.clone());
+    let history = History::new(frames_kept, bytes_max, bytes);
     frames.into_iter().for_each(|frame| history.push(Arc::new(frame)));
     let alerts = pair_up(alerts, &diagnoses);
     let fixed = act::Restored {
@@ -228,7 +239,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
     let news = post_news(changed_rx, shared.disk.clone(), to_grafana, metrics.report);
     let fan_out = fan_out(frame_rx, vec![to_disk, to_model, to_diagnose, to_graph, to_act]);
     let tasks = vec![
-        ("windows", tokio::spawn(window::run(windower, telemetry_rx, outputs))),
+        ("windows", tokio::spawn(window::run(windower, telemetry_rx, pressure.clone(), outputs))),
         ("fan-out", tokio::spawn(fan_out)),
         ("frames to disk", tokio::spawn(write_frames(disk_frames, shared.disk.clone()))),
         ("graph", tokio::spawn(graph)),
@@ -248,6 +259,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         ),
         known: Arc::new(receive::KnownSeries::new(&metrics.receive)),
         metrics: metrics.receive,
+        pressure: pressure.clone(),
         telemetry: telemetry_tx,
         alerts: delivery_tx,
         wanted: Arc::new(config.window.wanted_metrics().into_iter().collect()),
@@ -269,7 +281,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         train: train_tx,
         reload: reload_tx.clone(),
         exposition: Exposition::new(metrics.registry),
-        is_ready: shared.is_ready.clone(),
+        unready: unready(&shared.is_ready, &pressure),
     };
     Ok(Pipeline {
         listen: metrics.listen,
@@ -282,10 +294,28 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         ),
         tasks,
         is_ready: shared.is_ready,
+        pressure,
+        limits: *limits,
+        memory: metrics.memory,
         reload: reload_tx,
         reloads,
         targets: latest.targets.0,
     })
+}
+
+/// Lowers what does not fit in the memory that the process may take.
+fn within_budget(config: &Config, metrics: &memory::Metrics) -> (Config, memory::Limits) {
+    let Some(budget) = memory::find(&config.memory) else {
+        return (config.clone(), memory::Limits::new(u64::MAX, &config.memory));
+    };
+    let limits = memory::Limits::new(budget.bytes, &config.memory);
+    let split = split(config, limits.soft);
+    metrics.show(budget, &limits, &split.parts);
+    tracing::info!(bytes = budget.bytes, source = budget.source, "memory budget");
+    for Lowered { key, from, to } in &split.lowered {
+        tracing::info!(key, from, to, "lowered to fit the memory budget");
+    }
+    (split.config, limits)
 }
 
 fn model_inputs(

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::backfill_args::BackfillArgs;
 use crate::lab::live::APPS;
+use super::load_args::LoadArgs;
 use crate::lab::sim::named_app;
 use crate::lab::wire::Buckets;
 
@@ -122,6 +123,20 @@ pub enum Lab {
         #[arg(long)]
         details: bool,
     },
+    /// Load a receiver over the wire and measure throughput, delays and cost
+    ///
+    /// An open loop: requests are due by the clock, and an acknowledgement is timed from the moment its
+    /// request was due, so a receiver that stalls is charged for those that had to wait. By default a sidecar
+    /// of its own, in another process, gets OTLP over gRPC, then remote write. Answers are counted, never
+    /// repeated. "dropped" is what the sidecar counts as dropped after it had acknowledged it.
+    Load(Box<LoadArgs>),
+    /// Load a sidecar of its own steadily and tell whether its memory grows
+    ///
+    /// Spans and samples at once, for --duration (by default 10m), with intervals of a second, a short history
+    /// and trainings every two minutes. Reports the slope of resident memory after the first three tenths of
+    /// the time, with its 95 % interval, and what was dropped. Of the options of `load` those about rates and
+    /// shapes count.
+    Soak(Box<LoadArgs>),
 }
 
 /// `sage lab live`

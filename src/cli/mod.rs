@@ -6,6 +6,8 @@ mod backfill_args;
 mod demo;
 mod lab;
 mod live;
+mod load;
+mod load_args;
 mod progress;
 mod run;
 mod study;

@@ -10,6 +10,7 @@ use super::backfill::backfill;
 use super::demo::demo;
 use super::lab::replay;
 use super::live::{live, live_service, live_sweep};
+use super::load::{load, soak, storm};
 use super::study::study;
 use crate::app;
 use crate::config::{self, Config};
@@ -37,6 +38,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Lab(Lab::Live(args)) => live(&args),
         Command::Lab(Lab::LiveService) => live_service(),
         Command::Lab(Lab::LiveSweep { home }) => live_sweep(&home),
+        Command::Lab(Lab::Load(args)) if args.storm => storm(&args),
+        Command::Lab(Lab::Load(args)) => load(&args),
+        Command::Lab(Lab::Soak(args)) => soak(&args),
         Command::Lab(Lab::Study(what)) => study(&what),
     }
 }

@@ -26,6 +26,7 @@ pub fn parse(text: &str) -> Result<Config, Faults> {
         listen: reader.section("listen"),
         data: reader.section("data"),
         log: reader.section("log"),
+        memory: reader.section("memory"),
         receive: reader.section("receive"),
         window: reader.section("window"),
         graph: reader.section("graph"),
@@ -40,9 +41,9 @@ pub fn parse(text: &str) -> Result<Config, Faults> {
     if faults.is_empty() { Ok(config) } else { Err(fail(faults)) }
 }
 
-const KNOWN: [&str; 11] = [
-    "listen", "data", "log", "receive", "window", "graph", "train", "diagnose", "act", "grafana",
-    "qos",
+const KNOWN: [&str; 12] = [
+    "listen", "data", "log", "memory", "receive", "window", "graph", "train", "diagnose", "act",
+    "grafana", "qos",
 ];
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::QosTarget;
 use crate::observe::LogConfig;
-use crate::{act, diagnose, graph, http, model, receive, report, window};
+use crate::{act, diagnose, graph, http, memory, model, receive, report, window};
 
 /// `[listen]`: where the sidecar listens. Loopback unless told otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +91,8 @@ pub struct Config {
     pub data: Data,
     /// `[log]`
     pub log: LogConfig,
+    /// `[memory]`
+    pub memory: memory::Config,
     /// `[receive]`
     pub receive: receive::Config,
     /// `[window]`
@@ -114,6 +116,7 @@ impl Config {
     pub(super) fn faults(&self, faults: &mut Vec<String>) {
         self.listen.faults(faults);
         self.log.faults(faults);
+        self.memory.faults(faults);
         self.receive.faults(faults);
         self.window.faults(faults);
         self.graph.faults(faults);

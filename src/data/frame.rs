@@ -72,6 +72,29 @@ pub struct FeatureWindow {
     pub by_replica: Vec<Option<f64>>,
 }
 
+/// A name on the heap, beside its text: counters and what the allocator adds.
+const NAME_BYTES: usize = 32;
+
+impl RpcWindow {
+    fn held_bytes(&self) -> usize {
+        let RpcKey { caller, caller_op, callee, op } = &self.key;
+        let names = [caller, caller_op, callee, op];
+        size_of::<Self>() + names.iter().map(|n| n.len() + NAME_BYTES).sum::<usize>()
+    }
+}
+
+impl ServiceWindow {
+    fn held_bytes(&self) -> usize {
+        let replica =
+            |r: &Replica| size_of::<Replica>() + r.name.len() + r.node.len() + 2 * NAME_BYTES;
+        let feature =
+            |f: &FeatureWindow| size_of_val(f) + f.by_replica.len() * size_of::<Option<f64>>();
+        size_of::<Self>()
+            + self.replicas.iter().map(replica).sum::<usize>()
+            + self.features.iter().map(feature).sum::<usize>()
+    }
+}
+
 impl FeatureWindow {
     /// Mean of the percentiles: one number that a single bad replica still moves.
     pub fn level(&self) -> f64 {
@@ -104,6 +127,14 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// What it takes in memory, about. Names are counted once where they stand, although most are shared
+    /// with other frames or are not.
+    pub fn held_bytes(&self) -> usize {
+        let rpcs: usize = self.rpcs.iter().map(RpcWindow::held_bytes).sum();
+        let services: usize = self.services.iter().map(ServiceWindow::held_bytes).sum();
+        size_of::<Self>() + rpcs + services
+    }
+
     /// The window of `key`.
     pub fn rpc(&self, key: &RpcKey) -> Option<&RpcWindow> {
         self.rpcs.binary_search_by(|w| w.key.cmp(key)).ok().map(|i| &self.rpcs[i])

@@ -2,6 +2,7 @@
 //! tables and figures of them.
 
 pub mod live;
+pub mod load;
 pub mod plot;
 pub mod replay;
 pub mod rivals;

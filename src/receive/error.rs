@@ -42,6 +42,9 @@ pub enum Rejection {
     /// Too much waits already.
     #[error(transparent)]
     Overloaded(#[from] Full),
+    /// The process takes nearly all the memory it may.
+    #[error("overloaded: memory is short (memory.soft_ratio of the budget is in use)")]
+    Short,
     /// Other requests hold too much memory.
     #[error("overloaded: other requests hold most of receive.bytes_in_flight_max = {max}")]
     Crowded {
@@ -59,6 +62,7 @@ impl Rejection {
             Self::Unsupported { .. } => "unsupported",
             Self::Incomplete(_) => "incomplete",
             Self::Overloaded(_) | Self::Crowded { .. } => "overloaded",
+            Self::Short => "memory",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::budget::Budget;
+use super::budget::{Budget, Share};
 use super::config::Config;
 use super::error::Rejection;
 use super::metrics::{DropLabels, Metrics};
@@ -14,6 +14,7 @@ use super::remote_write::Known;
 use crate::data::{EventTime, Series, Span, Telemetry};
 use crate::delivery::AlertDelivery;
 use crate::hash::HashSet;
+use crate::memory::Pressure;
 use crate::queue::Sender;
 
 /// How long a request waits for room in the queue before its sender is told to come again.
@@ -28,6 +29,8 @@ pub struct Intake {
     pub metrics: Metrics,
     /// Bytes of requests that are being read.
     pub budget: Budget,
+    /// Whether memory is short: then telemetry is turned away before it is read. Alerts are not.
+    pub pressure: Pressure,
     /// Towards the windows.
     pub telemetry: Sender<Telemetry>,
     /// Towards the diagnoses.
@@ -103,6 +106,14 @@ impl Ages {
 }
 
 impl Intake {
+    /// Lets a request with telemetry in: its share of the bytes in flight, nothing yet.
+    ///
+    /// # Errors
+    /// [`Rejection::Short`].
+    pub(super) fn admit(&self) -> Result<Share, Rejection> {
+        if self.pressure.is_short() { Err(Rejection::Short) } else { Ok(self.budget.share()) }
+    }
+
     fn bounds(&self) -> (i64, i64) {
         let ahead = i64::from(self.config.future_seconds_max) * 1000;
         // Before 1970 there is no telemetry, whatever the intervals think.

@@ -68,7 +68,10 @@ impl Metrics {
         let m = Self::default();
         for protocol in PROTOCOLS {
             drop(m.requests.get_or_create(&RequestLabels { protocol }));
-            for reason in ["malformed", "too_large", "unsupported", "incomplete", "overloaded"] {
+            let always = ["malformed", "too_large", "unsupported", "incomplete", "overloaded"];
+            // Alerts are taken in whatever memory is left.
+            let rest: &[&str] = if protocol == "webhook" { &[] } else { &["memory"] };
+            for reason in always.iter().chain(rest) {
                 drop(m.requests_rejected.get_or_create(&RejectLabels { protocol, reason }));
             }
         }

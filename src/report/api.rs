@@ -1,7 +1,5 @@
 //! `/api/v1`: diagnoses, model, graph, frames, status; fixes stand in `fixes.rs`.
 
-use std::sync::atomic::Ordering;
-
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -175,12 +173,9 @@ async fn metrics(State(views): State<Views>, headers: HeaderMap) -> Response {
 }
 
 async fn ready(State(views): State<Views>) -> Response {
-    if views.is_ready.load(Ordering::Relaxed) {
-        "Sage is ready.\n".into_response()
-    } else {
-        let again = [(header::RETRY_AFTER, RETRY_S)];
-        (StatusCode::SERVICE_UNAVAILABLE, again, "Sage is starting or stopping.\n").into_response()
-    }
+    let Some(why) = (views.unready)() else { return "Sage is ready.\n".into_response() };
+    let again = [(header::RETRY_AFTER, RETRY_S)];
+    (StatusCode::SERVICE_UNAVAILABLE, again, format!("{why}\n")).into_response()
 }
 
 async fn reload(State(views): State<Views>) -> Answer {

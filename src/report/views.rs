@@ -1,7 +1,6 @@
 //! What the API reads. Functions stand for other stages' state, so that this one knows none of them.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -62,6 +61,6 @@ pub struct Views {
     pub reload: Ask<Result<String, String>>,
     /// Metrics.
     pub exposition: Exposition,
-    /// Whether requests can be served.
-    pub is_ready: Arc<AtomicBool>,
+    /// Why requests cannot be served, in words; `None` when they can.
+    pub unready: Arc<dyn Fn() -> Option<&'static str> + Send + Sync>,
 }

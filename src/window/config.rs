@@ -20,6 +20,8 @@ pub struct Config {
     pub lateness: Duration,
     /// Closed intervals kept.
     pub history: usize,
+    /// What they may take in memory; beyond it the oldest go.
+    pub history_bytes_max: u64,
     /// A counter or gauge without a new sample for this long counts as gone.
     #[serde(with = "crate::duration")]
     pub stale_after: Duration,
@@ -55,6 +57,7 @@ impl Default for Config {
             interval: Duration::from_secs(30),
             lateness: Duration::from_secs(10),
             history: 5760,
+            history_bytes_max: 4 << 30,
             stale_after: Duration::from_secs(300),
             spans_waiting_max: 1_000_000,
             open_intervals_max: 64,
@@ -96,6 +99,11 @@ impl Config {
         }
         for (name, value, min) in [
             ("history", self.history, 10),
+            (
+                "history_bytes_max",
+                usize::try_from(self.history_bytes_max).unwrap_or(usize::MAX),
+                1 << 20,
+            ),
             ("spans_waiting_max", self.spans_waiting_max, 1000),
             ("open_intervals_max", self.open_intervals_max, 4),
             ("rpcs_max", self.rpcs_max, 10),

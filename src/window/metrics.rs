@@ -63,6 +63,8 @@ pub struct Metrics {
     pub series: Gauge,
     /// Latency histograms followed.
     pub histograms: Gauge,
+    /// What the history takes, about.
+    pub history_bytes: Gauge,
     /// Open intervals.
     pub open_intervals: Gauge,
     /// Event-time watermark, seconds since the epoch.
@@ -84,6 +86,7 @@ impl Metrics {
             ("span", "duplicate"),
             ("span", "trace_limit"),
             ("span", "evicted"),
+            ("span", "memory"),
             ("sample", "late"),
             ("sample", "intervals_full"),
             ("sample", "duplicate"),
@@ -126,6 +129,11 @@ impl Metrics {
         r.register("frames", "Frames closed", m.frames.clone());
         r.register("spans_waiting", "Spans waiting for their other half", m.spans_waiting.clone());
         r.register("series", "Series followed", m.series.clone());
+        r.register(
+            "history_bytes",
+            "What the closed intervals in memory take, about",
+            m.history_bytes.clone(),
+        );
         r.register("open_intervals", "Open intervals", m.open_intervals.clone());
         r.register(
             "watermark_timestamp_seconds",

@@ -15,6 +15,9 @@ const REPLICAS_MAX: usize = 100_000;
 /// Series remembered as nobody's. Beyond it all are looked at anew.
 const UNBOUND_MAX: usize = 50_000;
 
+/// Intervals of silence after which a series gives way to others when there is no room left.
+const SILENT_WHEN_FULL: i64 = 2;
+
 /// State of all series.
 #[derive(Debug)]
 pub(super) struct Resources {
@@ -141,7 +144,12 @@ impl Resources {
         }
         // Pods come and go, and a rollout must not leave its dead behind.
         self.places.retain(|_, place| place.seen_ms >= start_ms - stale_ms);
-        self.series.retain(|_, (_, state)| !state.is_idle(start_ms));
+        // After a storm of series that have ended, those that go on must get in again.
+        let is_full = self.series.len() >= self.series_max;
+        let patience_ms =
+            if is_full { stale_ms.min(SILENT_WHEN_FULL * self.interval_ms) } else { stale_ms };
+        let since_ms = start_ms.saturating_sub(patience_ms);
+        self.series.retain(|_, (_, state)| !state.is_silent(since_ms));
         self.assemble(table)
     }
 
@@ -332,7 +340,20 @@ mod tests {
         assert_eq!(feed(&mut r, &own("a"), &[(0, 1.0)]), Ok(()));
         assert_eq!(feed(&mut r, &own("b"), &[(0, 1.0)]), Err("limit"));
         r.close(0);
-        r.close(600_000);
-        assert_eq!(feed(&mut r, &own("b"), &[(600_000, 1.0)]), Ok(()));
+        r.close(60_000);
+        assert_eq!(feed(&mut r, &own("b"), &[(90_000, 1.0)]), Err("limit"));
+        r.close(90_000);
+        assert_eq!(feed(&mut r, &own("b"), &[(120_000, 1.0)]), Ok(()));
+    }
+
+    #[test]
+    fn silence_is_borne_for_longer_where_there_is_room() {
+        let mut r = Resources::new(&Config { series_max: 2, ..Config::default() });
+        let own = [("__name__", "process_resident_memory_bytes"), ("job", "a")];
+        feed(&mut r, &own, &[(0, 1.0)]).unwrap();
+        for (start, left) in [(0, 1), (300_000, 1), (330_000, 0)] {
+            r.close(start);
+            assert_eq!(r.len(), left, "{start}");
+        }
     }
 }

@@ -117,9 +117,13 @@ impl SeriesState {
     }
 
     /// Whether the series was silent for too long before `now_ms`.
-    pub(super) fn is_idle(&self, now_ms: i64) -> bool {
-        self.cells.is_empty()
-            && self.last.is_none_or(|last| last.time_ms < now_ms.saturating_sub(self.stale_ms))
+    fn is_idle(&self, now_ms: i64) -> bool {
+        self.is_silent(now_ms.saturating_sub(self.stale_ms))
+    }
+
+    /// Whether nothing has come since `since_ms`, and nothing waits for its interval to close.
+    pub(super) fn is_silent(&self, since_ms: i64) -> bool {
+        self.cells.is_empty() && self.last.is_none_or(|last| last.time_ms < since_ms)
     }
 }
 

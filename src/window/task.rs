@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::history::History;
 use super::windower::{Progress, Windower};
 use crate::data::{Frame, Telemetry};
+use crate::memory::Pressure;
 use crate::queue::Receiver;
+
+/// While memory is short, the windows give some back so often.
+const RELIEF: Duration = Duration::from_secs(1);
 
 /// Where frames and progress go.
 #[derive(Debug)]
@@ -25,9 +30,28 @@ pub struct Outputs {
 }
 
 /// Runs until every sender of telemetry is gone.
-pub async fn run(mut windower: Windower, mut telemetry: Receiver<Telemetry>, out: Outputs) {
+pub async fn run(
+    mut windower: Windower,
+    mut telemetry: Receiver<Telemetry>,
+    pressure: Pressure,
+    out: Outputs,
+) {
     let start = Instant::now();
-    while let Some(batch) = telemetry.recv().await {
+    let mut relief = tokio::time::interval(RELIEF);
+    relief.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let batch = tokio::select! {
+            biased;
+            // Nothing new comes in then, so nothing closes, and what waits would wait for ever.
+            _ = relief.tick() => {
+                if pressure.is_short() {
+                    windower.relieve();
+                }
+                continue;
+            }
+            batch = telemetry.recv() => batch,
+        };
+        let Some(batch) = batch else { return };
         let now = start.elapsed();
         match batch {
             Telemetry::Spans(spans) => windower.push_spans(&spans, now),

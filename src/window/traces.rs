@@ -94,6 +94,10 @@ impl Trace {
     }
 }
 
+/// A table this many times too large, and larger than so many traces would need, is made smaller.
+const SPARE: usize = 4;
+const SPARE_MIN: usize = 1000;
+
 /// All waiting traces.
 #[derive(Debug)]
 pub(super) struct Traces {
@@ -133,8 +137,30 @@ impl Traces {
 
     /// Drops the traces that came first until the limit holds again; returns the spans dropped.
     pub(super) fn evict(&mut self) -> u64 {
+        self.evict_down_to(self.waiting_max)
+    }
+
+    /// Drops the traces that came first until half of the spans are gone, and gives their memory back;
+    /// returns the spans dropped.
+    pub(super) fn relieve(&mut self) -> u64 {
+        let dropped = self.evict_down_to(self.waiting / 2);
+        self.shrink();
+        dropped
+    }
+
+    /// Tables stay as large as they ever were unless they are told otherwise.
+    fn shrink(&mut self) {
+        if self.by_id.capacity() / SPARE > self.by_id.len().max(SPARE_MIN) {
+            self.by_id.shrink_to(2 * self.by_id.len());
+        }
+        if self.arrival.capacity() / SPARE > self.arrival.len().max(SPARE_MIN) {
+            self.arrival.shrink_to(2 * self.arrival.len());
+        }
+    }
+
+    fn evict_down_to(&mut self, max: usize) -> u64 {
         let mut dropped = 0;
-        while self.waiting > self.waiting_max {
+        while self.waiting > max {
             let Some(id) = self.arrival.pop_front() else { break };
             if let Some(trace) = self.by_id.remove(&id) {
                 self.waiting -= trace.spans.len();
@@ -161,6 +187,7 @@ impl Traces {
         });
         let by_id = &self.by_id;
         self.arrival.retain(|id| by_id.contains_key(id));
+        self.shrink();
     }
 
     /// Spans that wait.

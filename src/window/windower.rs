@@ -211,6 +211,12 @@ impl Windower {
         }
     }
 
+    /// Gives memory back: the older half of the spans that wait.
+    pub fn relieve(&mut self) {
+        self.metrics.drop_items("span", "memory", self.traces.relieve());
+        self.metrics.spans_waiting.set(self.traces.waiting() as i64);
+    }
+
     /// Takes series; `now` as in [`Windower::push_spans`].
     pub fn push_series(&mut self, series: &[Series], now: Duration) {
         let mut newest_ms = None;

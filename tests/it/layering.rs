@@ -15,12 +15,13 @@ const ALLOWED: &[(&str, &str)] = &[
     ("queue", ""),
     ("http", "observe"),
     ("observe", ""),
+    ("memory", "observe"),
     ("toml_file", ""),
     ("wire", "data duration"),
     ("delivery", "data"),
     // Stages side by side. `graph` is the vocabulary that model, diagnose and report share.
-    ("receive", "data delivery hash observe queue"),
-    ("window", "data duration hash observe queue"),
+    ("receive", "data delivery hash memory observe queue"),
+    ("window", "data duration hash memory observe queue"),
     ("graph", "data"),
     ("model", "data duration graph observe stats"),
     ("diagnose", "data delivery duration graph observe stats"),
@@ -32,17 +33,17 @@ const ALLOWED: &[(&str, &str)] = &[
     // The rim.
     (
         "config",
-        "act data diagnose duration graph http model observe receive report toml_file window",
+        "act data diagnose duration graph http memory model observe receive report toml_file window",
     ),
     (
         "app",
-        "act config data delivery diagnose graph http model observe queue receive report store window",
+        "act config data delivery diagnose graph http memory model observe queue receive report store window",
     ),
     ("backfill", "client data receive"),
     // The proving ground: nobody but the commands may use it.
     ("lab", "config data diagnose graph model receive stats window wire"),
     ("demo", "config data lab report stats"),
-    ("cli", "app backfill client config data demo lab observe secret"),
+    ("cli", "app backfill client config data demo duration lab observe secret"),
 ];
 
 fn sources(at: &Path, found: &mut Vec<PathBuf>) {

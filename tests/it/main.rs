@@ -23,6 +23,7 @@ mod kubernetes;
 mod layering;
 mod lifecycle;
 mod live;
+mod load;
 mod opentelemetry;
 mod pipeline;
 mod prometheus;

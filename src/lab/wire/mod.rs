@@ -7,5 +7,5 @@ mod service_graph;
 
 pub use api::{Api, ApiError, Gate, alert_json};
 pub use otlp::{SpanSender, encode_export};
-pub use remote_write::encode_write;
+pub use remote_write::{encode_write, write_request, write_request_2};
 pub use service_graph::{Buckets, ServiceGraph};

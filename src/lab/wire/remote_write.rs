@@ -1,35 +1,63 @@
-//! Series as remote write 1.0.
+//! Series as remote write 1.0 and 2.0.
+
+use std::collections::HashMap;
 
 use prost::Message as _;
 
 use crate::data::{Histogram, ResetHint, Series};
-use crate::receive::remote_write_proto::{self as proto, BucketSpan, Count, Sample, v1};
+use crate::receive::remote_write_proto::{self as proto, BucketSpan, Count, Sample, v1, v2};
 
 /// The schema of a native histogram whose bounds are the sender's own.
 const CUSTOM: i32 = -53;
 
 /// A snappy-compressed body, as Prometheus sends it.
 pub fn encode_write(series: &[Series]) -> Vec<u8> {
-    let timeseries = series
-        .iter()
-        .map(|s| v1::TimeSeries {
-            labels: s
-                .labels
-                .iter()
-                .map(|(name, value)| v1::Label { name: name.to_string(), value: value.to_string() })
-                .collect(),
-            samples: s
-                .samples
-                .iter()
-                .map(|p| Sample { value: p.value, timestamp: p.time_ms })
-                .collect(),
-            exemplars: Vec::new(),
-            histograms: s.histograms.iter().map(native).collect(),
-        })
-        .collect();
-    let body = v1::WriteRequest { timeseries }.encode_to_vec();
     // Only bodies beyond 4 GiB cannot be compressed.
-    snap::raw::Encoder::new().compress_vec(&body).unwrap_or_default()
+    snap::raw::Encoder::new().compress_vec(&write_request(series)).unwrap_or_default()
+}
+
+/// A message of remote write 1.0, not compressed.
+pub fn write_request(series: &[Series]) -> Vec<u8> {
+    let one = |s: &Series| v1::TimeSeries {
+        labels: s
+            .labels
+            .iter()
+            .map(|(name, value)| v1::Label { name: name.to_string(), value: value.to_string() })
+            .collect(),
+        samples: samples(s),
+        exemplars: Vec::new(),
+        histograms: s.histograms.iter().map(native).collect(),
+    };
+    v1::WriteRequest { timeseries: series.iter().map(one).collect() }.encode_to_vec()
+}
+
+/// A message of remote write 2.0, not compressed.
+pub fn write_request_2(series: &[Series]) -> Vec<u8> {
+    let mut symbols = vec![String::new()];
+    let mut places = HashMap::new();
+    let mut refer = |text: &str| {
+        if let Some(place) = places.get(text) {
+            return *place;
+        }
+        let place = u32::try_from(symbols.len()).unwrap_or(u32::MAX);
+        symbols.push(text.to_string());
+        places.insert(text.to_string(), place);
+        place
+    };
+    let mut timeseries = Vec::with_capacity(series.len());
+    for s in series {
+        timeseries.push(v2::TimeSeries {
+            labels_refs: s.labels.iter().flat_map(|(n, v)| [refer(n), refer(v)]).collect(),
+            samples: samples(s),
+            histograms: s.histograms.iter().map(native).collect(),
+            exemplars: Vec::new(),
+        });
+    }
+    v2::Request { symbols, timeseries }.encode_to_vec()
+}
+
+fn samples(series: &Series) -> Vec<Sample> {
+    series.samples.iter().map(|p| Sample { value: p.value, timestamp: p.time_ms }).collect()
 }
 
 /// A native histogram with float counts and bounds of its own.

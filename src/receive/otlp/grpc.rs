@@ -90,7 +90,7 @@ async fn export(
         }
     };
     let spans = {
-        let (c, mut share) = (&intake.config, intake.budget.share());
+        let (c, mut share) = (&intake.config, intake.admit()?);
         let max = c.body_bytes_max;
         let body = collect(body, max.saturating_add(HEAD_BYTES), &mut share).await?;
         let message = unframe(&body, is_gzip, max, &mut share)?;
@@ -113,7 +113,7 @@ fn success(answer: &ExportTraceServiceResponse) -> Response {
 fn status(rejection: &Rejection) -> Status {
     let message = rejection.to_string();
     match rejection {
-        Rejection::Overloaded(_) | Rejection::Crowded { .. } => {
+        Rejection::Overloaded(_) | Rejection::Crowded { .. } | Rejection::Short => {
             let details = ErrorDetails::with_retry_info(Some(RETRY));
             Status::with_error_details(Code::Unavailable, message, details)
         }

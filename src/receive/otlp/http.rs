@@ -154,7 +154,7 @@ async fn accept(
         }
     };
     let spans = {
-        let mut share = intake.budget.share();
+        let mut share = intake.admit()?;
         let mut bytes = collect(body, max, &mut share).await?;
         if gzipped {
             bytes = gunzip(&bytes, max, &mut share)?;
@@ -175,7 +175,7 @@ fn refuse(encoding: Encoding, rejection: &Rejection) -> Response {
         Rejection::Unsupported { .. } => {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, tonic::Code::InvalidArgument)
         }
-        Rejection::Overloaded(_) | Rejection::Crowded { .. } => {
+        Rejection::Overloaded(_) | Rejection::Crowded { .. } | Rejection::Short => {
             (StatusCode::SERVICE_UNAVAILABLE, tonic::Code::Unavailable)
         }
     };

@@ -122,7 +122,7 @@ async fn write(
     let dialect = Dialect::of(headers)?;
     let max = intake.config.body_bytes_max;
     let request = {
-        let mut share = intake.budget.share();
+        let mut share = intake.admit()?;
         let bytes = collect(body, max, &mut share).await?;
         let bytes = dialect.decompress(&bytes, max, &mut share)?;
         let is_wanted = |metric: &str| intake.wanted.contains(metric);
@@ -169,9 +169,10 @@ async fn accept(
 fn refuse(rejection: &Rejection) -> Response {
     let code = match rejection {
         Rejection::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Rejection::Overloaded(_) | Rejection::Crowded { .. } | Rejection::Incomplete(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Rejection::Overloaded(_)
+        | Rejection::Crowded { .. }
+        | Rejection::Short
+        | Rejection::Incomplete(_) => StatusCode::SERVICE_UNAVAILABLE,
         Rejection::Malformed { .. } | Rejection::TooLarge { .. } => StatusCode::BAD_REQUEST,
     };
     let mut response = (code, format!("{rejection}\n")).into_response();

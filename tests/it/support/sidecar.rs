@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sage::app::{Running, start};
+use sage::app::{Running, start_with};
 use sage::config::Config;
 use sage::lab::wire::Api;
+use sage::memory::{Resident, resident};
 use serde_json::Value;
 
 pub(crate) struct Sidecar {
@@ -26,15 +27,24 @@ impl Sidecar {
     /// Starts one whose data lies below `home`. On a busy machine a training of the one before, in this same
     /// process, may still hold the database after its stop has given up waiting.
     pub(crate) async fn start(home: &Path, tune: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(home, tune, resident()).await
+    }
+
+    /// As [`Sidecar::start`]; `resident` tells how much memory it takes.
+    pub(crate) async fn start_with(
+        home: &Path,
+        tune: impl FnOnce(&mut Config),
+        resident: Resident,
+    ) -> Self {
         let config = config(home, tune);
-        let mut started = Self::run(&config).await;
+        let mut started = Self::run(&config, resident.clone()).await;
         for _ in 0..600 {
             match &started {
                 Err(why) if why.contains("is locked") => {}
                 _ => break,
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
-            started = Self::run(&config).await;
+            started = Self::run(&config, resident.clone()).await;
         }
         started.expect("the sidecar starts")
     }
@@ -43,11 +53,11 @@ impl Sidecar {
         home: &Path,
         tune: impl FnOnce(&mut Config),
     ) -> Result<Self, String> {
-        Self::run(&config(home, tune)).await
+        Self::run(&config(home, tune), resident()).await
     }
 
-    async fn run(config: &Config) -> Result<Self, String> {
-        let running = start(config, None).await.map_err(|e| e.to_string())?;
+    async fn run(config: &Config, resident: Resident) -> Result<Self, String> {
+        let running = start_with(config, None, resident).await.map_err(|e| e.to_string())?;
         let api = Api::new(running.http);
         Ok(Self { running, api })
     }
