@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::backfill_args::BackfillArgs;
-use crate::lab::live::APPS;
 use super::load_args::LoadArgs;
+use crate::lab::live::APPS;
 use crate::lab::sim::named_app;
 use crate::lab::wire::Buckets;
 
@@ -294,7 +294,10 @@ pub struct AccuracyArgs {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|s| *s > 0.0 && *s <= 1.0).ok_or("above 0, at most 1".to_string())
+    text.parse()
+        .ok()
+        .filter(|s| *s > 0.0 && *s <= 1.0)
+        .ok_or_else(|| "above 0, at most 1".to_string())
 }
 
 fn app(name: &str) -> Result<String, String> {

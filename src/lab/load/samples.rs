@@ -46,7 +46,7 @@ fn one(prefix: &str, n: usize) -> Series {
     let (container, metric) = (n / METRICS.len(), METRICS[n % METRICS.len()]);
     let service: Name = format!("{prefix}-{}", container / REPLICAS).into();
     let node = container / REPLICAS % 20;
-    let labels = vec![
+    let labels: Vec<(Name, Name)> = vec![
         ("__name__".into(), metric.into()),
         ("container".into(), service.clone()),
         ("id".into(), format!("/kubepods/burstable/pod{container:08x}").into()),
@@ -57,7 +57,7 @@ fn one(prefix: &str, n: usize) -> Series {
         ("pod".into(), format!("{service}-{}", container % REPLICAS).into()),
     ];
     let sample = Sample { time_ms: STAMP_MARK_MS, value: f64::from_bits(VALUE_MARK) };
-    Series { labels, samples: vec![sample], ..Series::default() }
+    Series { labels: labels.into(), samples: vec![sample], ..Series::default() }
 }
 
 #[cfg(test)]
