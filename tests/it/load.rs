@@ -36,7 +36,7 @@ async fn offer(sage: &Sidecar) -> (Answer, Answer, Result<(), tonic::Status>) {
         send(sage.running.otlp_http, "POST", "/v1/traces", &[proto], &spans.encode_to_vec()).await;
     let labels = [("__name__", "container_cpu_usage_seconds_total"), ("service", "cart")];
     let series = Series {
-        labels: labels.map(|(n, v)| (n.into(), v.into())).to_vec(),
+        labels: labels.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
         samples: vec![Sample { time_ms: NOW.0, value: 1.0 }],
         ..Series::default()
     };
