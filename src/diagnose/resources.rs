@@ -101,10 +101,18 @@ pub(super) fn resource_of(
         let does_it = |d: &Resource| accused.contains(d) && alone(*d) >= SHARE_MIN * explained;
         alone(r) < SHARE_IDLE * explained && dragged_by(r).iter().any(does_it)
     };
+    // A processor that has both more effect by itself and more evidence was not dragged along. Reads say nothing
+    // like it: they rise from nothing to anything.
+    let cpu = Resource::Cpu;
+    let is_beaten = |r: Resource| {
+        let beats = alone(cpu) > alone(r) && z[cpu.index()] > z[r.index()];
+        beats && accused.contains(&cpu) && dragged_by(r).contains(&cpu)
+    };
     let effective = accused.iter().filter(|r| {
         let relief = drop[2 + r.index()];
         let is_symptom = **r == Resource::Disk && is_paging;
-        relief > 0.0 && relief >= SHARE_MIN * explained && !is_symptom && !is_idle(**r)
+        let is_other = is_symptom || is_idle(**r) || is_beaten(**r);
+        relief > 0.0 && relief >= SHARE_MIN * explained && !is_other
     });
     if let Some(best) = effective.max_by(|a, b| amplitude(a).total_cmp(&amplitude(b))) {
         return Some(*best);

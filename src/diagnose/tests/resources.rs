@@ -19,6 +19,12 @@ fn a_memory_shortage_that_drives_the_processor_is_a_memory_shortage() {
     assert_eq!(resource_of(&paging), Some(Memory));
 }
 
+/// What is beaten in effect and in evidence has dragged nothing along, however far it moved for such a metric.
+#[test]
+fn a_processor_that_is_shorter_than_memory_and_does_more_is_the_resource() {
+    assert_eq!(resource_of(&[Short("db", Cpu, 20.0), Short("db", Memory, 15.0)]), Some(Cpu));
+}
+
 /// Reads rise from nothing to anything: beside memory that is short they are its doing.
 #[test]
 fn memory_that_is_short_explains_the_reads_however_loud_they_are() {
