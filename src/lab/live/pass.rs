@@ -29,6 +29,8 @@ impl Run<'_> {
         let mut episodes = Vec::new();
         for (n, fault) in faults.iter().enumerate() {
             let is_calm = self.wait_for_calm().await?;
+            // While the alert of the fault before still fired, another fix may have begun.
+            self.release().await?;
             self.watcher.progress(
                 &format!("{}: {} {}", policy.name(), fault.service, fault.kind.name()),
                 n as f64 / faults.len() as f64,
@@ -39,6 +41,7 @@ impl Run<'_> {
             episodes.push(episode);
         }
         self.wait_for_calm().await?;
+        self.release().await?;
         Ok(episodes)
     }
 
