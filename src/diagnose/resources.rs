@@ -105,7 +105,7 @@ pub(super) fn resource_of(
     // like it: they rise from nothing to anything.
     let cpu = Resource::Cpu;
     let is_beaten = |r: Resource| {
-        let beats = alone(cpu) > alone(r) && z[cpu.index()] > z[r.index()];
+        let beats = alone(cpu) > alone(r) && EFFECT * z[cpu.index()] > z[r.index()];
         beats && accused.contains(&cpu) && dragged_by(r).contains(&cpu)
     };
     let effective = accused.iter().filter(|r| {

@@ -22,6 +22,8 @@ pub(super) struct Linear {
     pub(super) has_network_metrics: bool,
     /// A resource whose metrics have no effect on any latency.
     pub(super) idle: Option<Resource>,
+    /// A resource of which no fault has shown yet what a shortage looks like: deviations seem large.
+    pub(super) unseen: Option<Resource>,
     /// Whether whatever is restored changes nothing.
     pub(super) is_deaf: bool,
     /// A service of which every metric is believed, even when the latency says otherwise.
@@ -55,6 +57,7 @@ impl Linear {
             quality,
             has_network_metrics: true,
             idle: None,
+            unseen: None,
             is_deaf: false,
             believed: None,
             host: None,
@@ -196,7 +199,10 @@ impl Case for Seen<'_> {
                 .iter()
                 .map(|z| Deviations {
                     z: z.map(|rise| rise / SIGMA),
-                    amplitude: z.map(|rise| rise / 20.0),
+                    amplitude: Resource::ALL.map(|r| {
+                        let largest = if town.unseen == Some(r) { 6.0 } else { 20.0 };
+                        z[r.index()] / largest
+                    }),
                 })
                 .collect(),
             hosts: vec![of_host(town.host); rises.len()],

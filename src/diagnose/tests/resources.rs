@@ -19,10 +19,12 @@ fn a_memory_shortage_that_drives_the_processor_is_a_memory_shortage() {
     assert_eq!(resource_of(&paging), Some(Memory));
 }
 
-/// What is beaten in effect and in evidence has dragged nothing along, however far it moved for such a metric.
+/// Where memory was never short, any rise of it seems large; what is beaten in effect and evidence drags nothing.
 #[test]
-fn a_processor_that_is_shorter_than_memory_and_does_more_is_the_resource() {
-    assert_eq!(resource_of(&[Short("db", Cpu, 20.0), Short("db", Memory, 15.0)]), Some(Cpu));
+fn memory_that_rises_beside_a_starved_processor_is_not_the_resource() {
+    let mut scene = Scene::after_calm(&[Short("db", Cpu, 30.0), Short("db", Memory, 12.0)]);
+    scene.mechanism.as_mut().unwrap().unseen = Some(Memory);
+    assert_eq!(named(&scene.verdict()), [("db", Some(Cpu))]);
 }
 
 /// Reads rise from nothing to anything: beside memory that is short they are its doing.
