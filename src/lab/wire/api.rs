@@ -82,6 +82,24 @@ impl Api {
         Ok((status, bytes))
     }
 
+    /// Posts, and comes again when told to, as every real sender does.
+    async fn deliver(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), ApiError> {
+        let mut attempt = 0;
+        loop {
+            let answer = self.call(Method::POST, path, headers, body.clone()).await?;
+            if answer.0 != StatusCode::SERVICE_UNAVAILABLE || attempt == ATTEMPTS {
+                return Ok(answer);
+            }
+            attempt += 1;
+            tokio::time::sleep(OVERLOADED).await;
+        }
+    }
+
     /// `data` of a JSON answer.
     ///
     /// # Errors
@@ -105,15 +123,7 @@ impl Api {
         for batch in series.chunks(BATCH) {
             let body: Bytes = encode_write(batch).into();
             let path = "/api/v1/write";
-            let mut attempt = 0;
-            let (status, text) = loop {
-                let answer = self.call(Method::POST, path, &headers, body.clone()).await?;
-                if answer.0 != StatusCode::SERVICE_UNAVAILABLE || attempt == ATTEMPTS {
-                    break answer;
-                }
-                attempt += 1;
-                tokio::time::sleep(OVERLOADED).await;
-            };
+            let (status, text) = self.deliver(path, &headers, body).await?;
             if !status.is_success() {
                 let text = String::from_utf8_lossy(&text).into_owned();
                 return Err(ApiError::Refused(format!("{path}: {status} {text}")));
@@ -136,7 +146,7 @@ impl Api {
         });
         let path = "/webhook/alertmanager";
         let headers = [("content-type", "application/json")];
-        let (status, bytes) = self.call(Method::POST, path, &headers, body.to_string()).await?;
+        let (status, bytes) = self.deliver(path, &headers, body.to_string().into()).await?;
         let ids = data(path, status, &bytes)?["diagnoses"].clone();
         serde_json::from_value(ids).map_err(|e| ApiError::Refused(format!("{path}: {e}")))
     }
