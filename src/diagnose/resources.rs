@@ -35,7 +35,6 @@ pub(super) fn resource_of(
     gate: f64,
 ) -> Option<Resource> {
     let z = evidence.resources[j];
-    let network_z = z[Resource::Network.index()];
     let above = |limit: f64| -> Vec<Resource> {
         SERVER.into_iter().filter(|r| z[r.index()] > limit).collect()
     };
@@ -44,85 +43,167 @@ pub(super) fn resource_of(
         strong if !strong.is_empty() => strong,
         _ => above(SUSPICIOUS),
     };
-    let query = |whats: &[What]| {
-        let mut query = search.query(others, hypothesis);
-        for what in whats {
-            let nets = match what {
-                What::Network | What::All => evidence.nets[j].clone(),
-                _ => Vec::new(),
-            };
-            query.restore.push(Restore { service: j, what: *what, nets });
-        }
-        query
-    };
-    let mut queries: Vec<Query> = vec![search.query(others, hypothesis)];
-    queries.extend([What::Network, What::Server].map(|what| query(&[what])));
-    // What a shortage drags along goes away with it.
-    queries.extend(SERVER.map(|r| {
-        let along = dragged_by(r).iter().filter(|d| accused.contains(d));
-        query(&std::iter::once(&r).chain(along).map(|r| What::Resource(*r)).collect::<Vec<_>>())
-    }));
-    queries.extend(SERVER.map(|r| query(&[What::Resource(r)])));
-    let answers = inquiry.ask(&queries);
-    // How much latency goes away, beside what the other culprits account for.
-    let drop: Vec<f64> =
-        answers[1..].iter().map(|a| (answers[0].log_ms - a.log_ms).max(0.0)).collect();
-    let (network, whole) = (drop[0], drop[1]);
-    if accused.is_empty() {
-        return (network_z > gate && network > NETWORK_SHARE * whole).then_some(Resource::Network);
+    let base = search.query(others, hypothesis);
+    let relief = Relief::ask(inquiry, &base, &evidence.nets[j], j, &accused);
+    let shortage = Shortage { z, size: evidence.amplitudes[j], accused, relief, gate };
+    let network_z = z[Resource::Network.index()];
+    if shortage.accused.is_empty() {
+        let does_it = shortage.relief.network > NETWORK_SHARE * shortage.relief.server;
+        return (network_z > gate && does_it).then_some(Resource::Network);
     }
-    // Delays between spans include waiting for a starved process at either end, so where nothing
-    // else speaks for the network, a shortage at the service explains them.
     let is_measured = evidence.has_network_metrics[j];
-    // Most of the time is lost between the spans, and what is short at the service is short by little.
-    let size = |r: Resource| evidence.amplitudes[j][r.index()];
-    let largest = accused.iter().map(|r| size(*r)).fold(0.0, f64::max);
-    if network > whole && evidence.delays[j] > gate && largest < SLIGHT {
+    if shortage.is_network(is_measured, evidence.delays[j]) {
         return Some(Resource::Network);
     }
-    let is_louder = || network_z > loudest(&accused, &z) || size(Resource::Network) > largest;
-    if is_measured && network > whole && network_z > gate && is_louder() {
-        return Some(Resource::Network);
+    if let Some(best) = shortage.largest(shortage.effective()) {
+        return Some(best);
     }
-    // Which of several it is, the size of the deviation tells: one shortage drags other metrics
-    // along, paging reads from disk and stalls the processor, but none as far as its own.
-    let amplitude = |r: &Resource| {
-        let is_dragged = *r == Resource::Cpu || accused.iter().any(|a| dragged_by(*a).contains(r));
-        let discount = if is_dragged { EFFECT } else { 1.0 };
-        discount * size(*r)
-    };
-    let explained = whole.max(network);
-    // Reads can rise from nothing to anything; memory that is short beside them says why.
-    let is_paging = accused.contains(&Resource::Memory) && size(Resource::Memory) >= SLIGHT;
-    let alone = |r: Resource| drop[2 + SERVER.len() + r.index()];
-    // What does nothing by itself, beside something it could have dragged along that does nearly all, has
-    // dragged nothing.
-    let is_idle = |r: Resource| {
-        let does_it = |d: &Resource| accused.contains(d) && alone(*d) >= SHARE_MIN * explained;
-        alone(r) < SHARE_IDLE * explained && dragged_by(r).iter().any(does_it)
-    };
-    // A processor that has both more effect by itself and more evidence was not dragged along. Reads say nothing
-    // like it: they rise from nothing to anything.
-    let cpu = Resource::Cpu;
-    let is_beaten = |r: Resource| {
-        let beats = alone(cpu) > alone(r) && EFFECT * z[cpu.index()] > z[r.index()];
-        beats && accused.contains(&cpu) && dragged_by(r).contains(&cpu)
-    };
-    let effective = accused.iter().filter(|r| {
-        let relief = drop[2 + r.index()];
-        let is_symptom = **r == Resource::Disk && is_paging;
-        let is_other = is_symptom || is_idle(**r) || is_beaten(**r);
-        relief > 0.0 && relief >= SHARE_MIN * explained && !is_other
-    });
-    if let Some(best) = effective.max_by(|a, b| amplitude(a).total_cmp(&amplitude(b))) {
-        return Some(*best);
+    if !is_measured && network_z > gate && shortage.relief.network > shortage.relief.server {
+        return shortage.largest(shortage.accused.iter().copied());
     }
-    if !is_measured && network_z > gate && network > whole {
-        let largest = accused.iter().copied().max_by(|a, b| amplitude(a).total_cmp(&amplitude(b)));
-        return largest;
+    let loudest = shortage
+        .accused
+        .iter()
+        .copied()
+        .max_by(|a, b| shortage.z(*a).total_cmp(&shortage.z(*b)))?;
+    (shortage.z(loudest) > STRONG && !evidence.by_host[j]).then_some(loudest)
+}
+
+/// How much latency goes away, in logarithms of milliseconds, beside what the other culprits account for.
+struct Relief {
+    /// With everything of the network normal.
+    network: f64,
+    /// With everything of the server side normal.
+    server: f64,
+    /// With one resource normal, and whatever it may have dragged along.
+    together: [f64; SERVER.len()],
+    /// With one resource normal and nothing else.
+    alone: [f64; SERVER.len()],
+}
+
+impl Relief {
+    /// Asks for all of it in one batch. `nets` are the RPCs whose network is that of culprit `j`.
+    fn ask(
+        inquiry: &Inquiry<'_>,
+        base: &Query,
+        nets: &[usize],
+        j: usize,
+        accused: &[Resource],
+    ) -> Self {
+        let with = |whats: &[What]| {
+            let mut query = base.clone();
+            for what in whats {
+                let nets = if *what == What::Network { nets.to_vec() } else { Vec::new() };
+                query.restore.push(Restore { service: j, what: *what, nets });
+            }
+            query
+        };
+        let mut queries = vec![base.clone(), with(&[What::Network]), with(&[What::Server])];
+        queries.extend(SERVER.map(|r| {
+            let along = dragged_by(r).iter().filter(|d| accused.contains(d));
+            with(&std::iter::once(&r).chain(along).map(|r| What::Resource(*r)).collect::<Vec<_>>())
+        }));
+        queries.extend(SERVER.map(|r| with(&[What::Resource(r)])));
+        let answers = inquiry.ask(&queries);
+        let relief = |i: usize| (answers[0].log_ms - answers[i].log_ms).max(0.0);
+        Self {
+            network: relief(1),
+            server: relief(2),
+            together: std::array::from_fn(|r| relief(3 + r)),
+            alone: std::array::from_fn(|r| relief(3 + SERVER.len() + r)),
+        }
     }
-    let loudest = accused.into_iter().max_by(|a, b| z[a.index()].total_cmp(&z[b.index()]))?;
-    (z[loudest.index()] > STRONG && !evidence.by_host[j]).then_some(loudest)
+
+    /// What can be explained at all.
+    fn explained(&self) -> f64 {
+        self.server.max(self.network)
+    }
+}
+
+/// One culprit: how far its resources are from normal, and what each of them does.
+struct Shortage {
+    /// Robust z-scores, by resource.
+    z: [f64; Resource::ALL.len()],
+    /// Deviations in units of what faults do, by resource.
+    size: [f64; Resource::ALL.len()],
+    /// Resources of the server side that are abnormal.
+    accused: Vec<Resource>,
+    relief: Relief,
+    gate: f64,
+}
+
+impl Shortage {
+    fn z(&self, resource: Resource) -> f64 {
+        self.z[resource.index()]
+    }
+
+    fn size(&self, resource: Resource) -> f64 {
+        self.size[resource.index()]
+    }
+
+    fn is_accused(&self, resource: Resource) -> bool {
+        self.accused.contains(&resource)
+    }
+
+    /// Is it the network, although something on the server side is abnormal as well? Delays between spans
+    /// include waiting for a starved process at either end, so where nothing else speaks for the network, a
+    /// shortage at the service explains them.
+    fn is_network(&self, is_measured: bool, delays: f64) -> bool {
+        if self.relief.network <= self.relief.server {
+            return false;
+        }
+        let most =
+            |of: &dyn Fn(Resource) -> f64| self.accused.iter().map(|r| of(*r)).fold(0.0, f64::max);
+        let largest = most(&|r| self.size(r));
+        // Most of the time is lost between the spans, and what is short at the service is short by little.
+        let is_between = delays > self.gate && largest < SLIGHT;
+        let z = self.z(Resource::Network);
+        let is_louder = z > most(&|r| self.z(r)) || self.size(Resource::Network) > largest;
+        is_between || (is_measured && z > self.gate && is_louder)
+    }
+
+    /// The accused that explain enough and are not the work of another.
+    fn effective(&self) -> impl Iterator<Item = Resource> + '_ {
+        // Reads can rise from nothing to anything; memory that is short beside them says why.
+        let is_paging = self.is_accused(Resource::Memory) && self.size(Resource::Memory) >= SLIGHT;
+        self.accused.iter().copied().filter(move |r| {
+            let relief = self.relief.together[r.index()];
+            let is_symptom = *r == Resource::Disk && is_paging;
+            let is_other = is_symptom || self.is_idle(*r) || self.is_beaten(*r);
+            relief > 0.0 && relief >= SHARE_MIN * self.relief.explained() && !is_other
+        })
+    }
+
+    /// What does nothing by itself, beside something it could have dragged along that does nearly all, has
+    /// dragged nothing.
+    fn is_idle(&self, resource: Resource) -> bool {
+        let (alone, explained) = (&self.relief.alone, self.relief.explained());
+        let does_it =
+            |d: &Resource| self.is_accused(*d) && alone[d.index()] >= SHARE_MIN * explained;
+        alone[resource.index()] < SHARE_IDLE * explained && dragged_by(resource).iter().any(does_it)
+    }
+
+    /// A processor that has both more effect by itself and clearly more evidence was not dragged along. Reads
+    /// say nothing like it: they rise from nothing to anything.
+    fn is_beaten(&self, resource: Resource) -> bool {
+        let cpu = Resource::Cpu;
+        let alone = &self.relief.alone;
+        let beats =
+            alone[cpu.index()] > alone[resource.index()] && EFFECT * self.z(cpu) > self.z(resource);
+        beats && self.is_accused(cpu) && dragged_by(resource).contains(&cpu)
+    }
+
+    /// Which of several it is, the size of the deviation tells: one shortage drags other metrics along, paging
+    /// reads from disk and stalls the processor, but none as far as its own.
+    fn largest(&self, of: impl Iterator<Item = Resource>) -> Option<Resource> {
+        let amplitude = |r: Resource| {
+            let is_dragged =
+                r == Resource::Cpu || self.accused.iter().any(|a| dragged_by(*a).contains(&r));
+            let discount = if is_dragged { EFFECT } else { 1.0 };
+            discount * self.size(r)
+        };
+        of.max_by(|a, b| amplitude(*a).total_cmp(&amplitude(*b)))
+    }
 }
 
 /// Paging and disk stalls raise processor use, paging is reading from disk, and none of it the other way
@@ -133,8 +214,4 @@ fn dragged_by(resource: Resource) -> &'static [Resource] {
         Resource::Disk => &[Resource::Cpu],
         Resource::Cpu | Resource::Network => &[],
     }
-}
-
-fn loudest(resources: &[Resource], z: &[f64; 4]) -> f64 {
-    resources.iter().map(|r| z[r.index()]).fold(0.0, f64::max)
 }
