@@ -86,8 +86,11 @@ pub enum Signal {
     /// Much of the resource is used. May be an effect: whoever waits for a slow callee holds more.
     #[default]
     Usage,
-    /// Somebody goes without: throttling, stalls, faults, retransmissions.
+    /// Somebody goes without: throttling, faults, retransmissions.
     Saturation,
+    /// Time is lost for want of it, as the kernel's pressure counts it. Where that is as usual, nobody goes
+    /// without, whatever else is counted.
+    Stall,
 }
 
 /// Whom a series describes.

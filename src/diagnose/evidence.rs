@@ -15,6 +15,8 @@ pub(super) struct Evidence {
     pub resources: Vec<[f64; 4]>,
     /// The same in units of what faults anywhere do to such a metric.
     pub amplitudes: Vec<[f64; 4]>,
+    /// z-score of the time each service lost for want of each resource, where that is measured.
+    pub stalls: Vec<[Option<f64>; 4]>,
     /// How slow each service is by itself.
     pub slowness: Vec<f64>,
     /// z-score of the delays that are each service's own.
@@ -42,16 +44,28 @@ impl Evidence {
         let network = Resource::Network.index();
         let metrics: Vec<f64> =
             (0..net.services.len()).map(|j| over(&|s| s.own[j].z[network])).collect();
-        let view = Network { net, delays: &delays, metrics: &metrics, gate };
+        let cpu = Resource::Cpu.index();
+        let starved: Vec<f64> = (0..net.services.len())
+            .map(|j| match over(&|s| s.own[j].z[cpu]) > gate {
+                true => over(&|s| s.own[j].amplitude[cpu]),
+                false => 0.0,
+            })
+            .collect();
+        let view = Network { net, delays: &delays, metrics: &metrics, starved: &starved, gate };
         let links: Vec<Links> = (0..net.services.len()).map(|j| view.links_of(j)).collect();
         let (mut resources, mut amplitudes) = (Vec::new(), Vec::new());
         let (mut by_host, mut has_network_metrics) = (Vec::new(), Vec::new());
+        let mut stalls = Vec::new();
         for (j, links) in links.iter().enumerate() {
             let of = |pick: &dyn Fn(&Situation) -> Deviations| Deviations {
                 z: std::array::from_fn(|r| over(&|s| pick(s).z[r])),
                 amplitude: std::array::from_fn(|r| over(&|s| pick(s).amplitude[r])),
+                stall: std::array::from_fn(|r| {
+                    median(situations.iter().filter_map(|s| pick(s).stall[r]))
+                }),
             };
             let (mut own, hosts) = (of(&|s| s.own[j]), of(&|s| s.hosts[j]));
+            own.heed_stalls();
             // Delays between spans include waiting at both ends: they speak for the network only
             // where no metric of the service's own network does.
             let has_metrics = situations.iter().any(|s| s.has_network_metrics[j]);
@@ -67,6 +81,7 @@ impl Evidence {
                     own.add(r, hosts.z[r.index()], hosts.amplitude[r.index()]);
                 }
             }
+            stalls.push(own.stall);
             resources.push(own.z);
             amplitudes.push(own.amplitude);
         }
@@ -78,6 +93,7 @@ impl Evidence {
             nets: links.into_iter().map(|l| l.nets).collect(),
             resources,
             amplitudes,
+            stalls,
             by_host,
             has_network_metrics,
         }
@@ -120,6 +136,8 @@ struct Network<'a> {
     delays: &'a [f64],
     /// z-score of the network metrics of each service; zero without any.
     metrics: &'a [f64],
+    /// How much each service lacks processor time, in units of what faults do; zero where it does not.
+    starved: &'a [f64],
     gate: f64,
 }
 
@@ -147,10 +165,11 @@ impl Network<'_> {
     }
 
     /// Whose link RPC `i` is: that of the service it leads to, unless the end it comes from has worse
-    /// network metrics, or is slow towards (nearly) everybody while the other end is not.
+    /// network metrics, lacks processor time more (it takes up late what has long arrived), or is slow towards
+    /// (nearly) everybody while the other end is not.
     fn owner(&self, i: usize) -> usize {
         let rpc = &self.net.rpcs[i];
-        let Some(caller) = rpc.caller.filter(|_| self.is_slow(i)) else { return rpc.callee };
+        let Some(caller) = rpc.caller else { return rpc.callee };
         let (from, to) = (self.metrics[caller], self.metrics[rpc.callee]);
         // Seen from the caller alone, a slow callee looks like a slow link.
         let is_dark = rpc.kind == RpcKind::ClientOnly;
@@ -162,11 +181,11 @@ impl Network<'_> {
         let is_common = || {
             // Of two that would explain it equally well, the one that explains more.
             let ((share, slow), other) = (self.share(caller), self.share(rpc.callee));
-            share >= COMMON && (share, slow) > other
+            self.is_slow(i) && share >= COMMON && (share, slow) > other
         };
         let is_callers = match (from > self.gate, to > self.gate) {
-            (false, false) => is_common(),
-            _ => from > to,
+            (false, false) => self.starved[caller] > self.starved[rpc.callee] || is_common(),
+            _ => self.is_slow(i) && from > to,
         };
         if is_callers { caller } else { rpc.callee }
     }

@@ -45,7 +45,8 @@ pub(super) fn resource_of(
     };
     let base = search.query(others, hypothesis);
     let relief = Relief::ask(inquiry, &base, &evidence.nets[j], j, &accused);
-    let shortage = Shortage { z, size: evidence.amplitudes[j], accused, relief, gate };
+    let (size, stall) = (evidence.amplitudes[j], evidence.stalls[j]);
+    let shortage = Shortage { z, size, stall, accused, relief, gate };
     let network_z = z[Resource::Network.index()];
     if shortage.accused.is_empty() {
         let does_it = shortage.relief.network > NETWORK_SHARE * shortage.relief.server;
@@ -126,6 +127,8 @@ struct Shortage {
     z: [f64; Resource::ALL.len()],
     /// Deviations in units of what faults do, by resource.
     size: [f64; Resource::ALL.len()],
+    /// z-scores of the time lost for want of each, where that is measured.
+    stall: [Option<f64>; Resource::ALL.len()],
     /// Resources of the server side that are abnormal.
     accused: Vec<Resource>,
     relief: Relief,
@@ -169,9 +172,26 @@ impl Shortage {
         self.accused.iter().copied().filter(move |r| {
             let relief = self.relief.together[r.index()];
             let is_symptom = *r == Resource::Disk && is_paging;
-            let is_other = is_symptom || self.is_idle(*r) || self.is_beaten(*r);
+            let is_other =
+                is_symptom || self.is_dragged(*r) || self.is_idle(*r) || self.is_beaten(*r);
             relief > 0.0 && relief >= SHARE_MIN * self.relief.explained() && !is_other
         })
+    }
+
+    /// Time is verifiably lost for want of it.
+    fn is_stalled(&self, resource: Resource) -> bool {
+        self.stall[resource.index()].is_some_and(|z| z > self.gate)
+    }
+
+    /// What time is lost for, if it does most by itself, drags along what it may.
+    fn is_dragged(&self, resource: Resource) -> bool {
+        let does_it = |cause: Resource| {
+            self.relief.alone[cause.index()] >= SHARE_MIN * self.relief.explained()
+        };
+        let drags = |cause: Resource| {
+            self.is_stalled(cause) && does_it(cause) && dragged_by(cause).contains(&resource)
+        };
+        self.accused.iter().any(|cause| drags(*cause))
     }
 
     /// What does nothing by itself, beside something it could have dragged along that does nearly all, has
@@ -190,7 +210,10 @@ impl Shortage {
         let alone = &self.relief.alone;
         let beats =
             alone[cpu.index()] > alone[resource.index()] && EFFECT * self.z(cpu) > self.z(resource);
-        beats && self.is_accused(cpu) && dragged_by(resource).contains(&cpu)
+        beats
+            && self.is_accused(cpu)
+            && dragged_by(resource).contains(&cpu)
+            && !self.is_stalled(resource)
     }
 
     /// Which of several it is, the size of the deviation tells: one shortage drags other metrics along, paging

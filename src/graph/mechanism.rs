@@ -61,6 +61,9 @@ pub struct Latencies {
     pub server: Vec<Percentiles>,
 }
 
+/// Robust z-score up to which lost time is as usual.
+const STALLED: f64 = 3.0;
+
 /// How far the resources of a service are from normal, in the order of [`Resource::ALL`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Deviations {
@@ -68,6 +71,8 @@ pub struct Deviations {
     pub z: [f64; 4],
     /// In units of what faults anywhere do to such a metric.
     pub amplitude: [f64; 4],
+    /// Robust z-scores of the time lost for want of each, where that is measured.
+    pub stall: [Option<f64>; 4],
 }
 
 impl Deviations {
@@ -76,6 +81,22 @@ impl Deviations {
         let r = resource.index();
         self.z[r] = self.z[r].max(z);
         self.amplitude[r] = self.amplitude[r].max(amplitude);
+    }
+
+    /// Nobody goes without what nobody waits for more than usual, whatever else is counted: a program that starts
+    /// is read from disk page by page, and a cache may use all it is given.
+    pub fn heed_stalls(&mut self) {
+        for (r, stall) in self.stall.iter().enumerate() {
+            if let Some(z) = stall.filter(|z| *z <= STALLED) {
+                (self.z[r], self.amplitude[r]) = (z.max(0.0), 0.0);
+            }
+        }
+    }
+
+    /// Takes in how much more time than usual is lost for want of `resource`.
+    pub fn add_stall(&mut self, resource: Resource, z: f64) {
+        let stall = &mut self.stall[resource.index()];
+        *stall = Some(stall.map_or(z, |other| other.max(z)));
     }
 }
 

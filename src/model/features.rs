@@ -218,13 +218,13 @@ impl FeatureModel {
         let shows_shortage = || {
             self.of_resource(feature.resource).any(|g| {
                 let other = &self.features[g];
-                other.signal == Signal::Saturation
+                other.signal != Signal::Usage
                     && other.scope != Scope::Node
                     && other.moves
                     && self.baselines[j][g].is_some()
             })
         };
-        feature.signal == Signal::Saturation || !shows_shortage()
+        feature.signal != Signal::Usage || !shows_shortage()
     }
 
     /// Services it knows the metrics of.

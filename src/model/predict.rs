@@ -9,7 +9,7 @@ use super::reshape::Matching;
 use super::slowness::{Calm, Excess, Slowest};
 use super::usual::{Look, Usual};
 use super::world::Scene;
-use crate::data::{EventTime, Frame, Resource, RpcKind, Scope};
+use crate::data::{EventTime, Frame, Resource, RpcKind, Scope, Signal};
 use crate::graph::{Case, CausalNet, Deviations, Latencies, Mechanism, Quality, Query, Situation};
 
 /// A trained model.
@@ -196,6 +196,9 @@ impl Case for Seen<'_> {
                 let feature = &model.features.features[score.feature];
                 let whose = if feature.scope == Scope::Node { &mut hosts } else { &mut own };
                 whose[j].add(feature.resource, score.z, score.amplitude);
+                if feature.signal == Signal::Stall {
+                    whose[j].add_stall(feature.resource, score.z);
+                }
                 features[j].push((feature.name.as_str().into(), feature.resource, score.z));
             }
         }

@@ -165,7 +165,7 @@ fn metrics(model: &Model, frame: &Frame) -> Array2<f64> {
     let (loads, in_flight) = (features.loads_of(frame, net), features.in_flight.of(frame, net));
     Array2::from_shape_fn((net.services.len(), features.features.len()), |(j, f)| {
         let feature = &features.features[f];
-        let is_of_use = feature.kept && feature.signal != Signal::Saturation;
+        let is_of_use = feature.kept && feature.signal == Signal::Usage;
         match &features.baselines[j][f] {
             Some(b) if is_of_use => b.score(levels[[j, f, 0]], loads[j], in_flight[j]),
             _ => f64::NAN,

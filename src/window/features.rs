@@ -233,9 +233,7 @@ const SATURATION: &[&str] = &[
     "cpu_pressure",
     "memory_major_faults",
     "memory_limit_hits",
-    "memory_pressure",
     "disk_io_time",
-    "disk_pressure",
     "network_receive_drops",
     "network_transmit_drops",
     "network_retransmits",
@@ -251,6 +249,10 @@ const SATURATION: &[&str] = &[
     "probe_rtt",
     "probe_connect",
 ];
+
+/// Features that tell how long somebody waited. The kernel counts a process that its quota stops as neither waiting
+/// nor running, so for processors there is none.
+const STALL: &[&str] = &["memory_pressure", "disk_pressure"];
 
 /// The table that is used when the configuration has none of its own.
 pub fn builtin_features() -> Vec<FeatureSpec> {
@@ -316,7 +318,11 @@ fn spec(row: &Row, scope: Scope) -> FeatureSpec {
         per: per.map(|metric| Divisor { metric: metric.into(), kind, matchers: BTreeMap::new() }),
         factor: 1.0,
         scale: Scale::Log,
-        signal: if SATURATION.contains(&name) { Signal::Saturation } else { Signal::Usage },
+        signal: match name {
+            _ if STALL.contains(&name) => Signal::Stall,
+            _ if SATURATION.contains(&name) => Signal::Saturation,
+            _ => Signal::Usage,
+        },
         scope,
         unit: unit.into(),
         matchers: matchers.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),

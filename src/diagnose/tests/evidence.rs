@@ -87,6 +87,21 @@ fn a_slow_link_belongs_to_its_caller_when_the_network_metrics_of_that_end_are_wo
     }
 }
 
+/// Who lacks processor time takes up late what has long arrived.
+#[test]
+fn a_link_belongs_to_its_caller_when_that_is_starved() {
+    let mut mechanism = Linear::new();
+    mechanism.has_network_metrics = false;
+    let read = mechanism.net().rpc(&RpcKey::new("cart", "list", "db", "read")).unwrap();
+    let (cart, db) = (at(&mechanism, "cart"), at(&mechanism, "db"));
+    for (delay, shortage, is_cart) in [(10.0, 0.0, false), (10.0, 30.0, true), (0.1, 30.0, true)] {
+        let troubles: &[Trouble] = &[Inward("db", delay), Short("cart", Cpu, shortage)];
+        let evidence = evidence(&mechanism, &[troubles]);
+        assert_eq!(evidence.nets[cart].contains(&read), is_cart, "{delay} {shortage}");
+        assert_eq!(evidence.nets[db].contains(&read), !is_cart, "{delay} {shortage}");
+    }
+}
+
 #[test]
 fn delays_speak_for_the_network_only_where_no_metric_does() {
     let mut mechanism = Linear::new();

@@ -30,6 +30,8 @@ pub(super) struct Linear {
     pub(super) believed: Option<&'static str>,
     /// z-score of a resource that the metrics of every host show.
     pub(super) host: Option<(Resource, f64)>,
+    /// z-scores of the time every service loses for want of each resource, where that is measured.
+    pub(super) stall: [Option<f64>; 4],
 }
 
 fn p99(p: Percentiles) -> f64 {
@@ -61,6 +63,7 @@ impl Linear {
             is_deaf: false,
             believed: None,
             host: None,
+            stall: [None; 4],
         }
     }
 
@@ -203,6 +206,7 @@ impl Case for Seen<'_> {
                         let largest = if town.unseen == Some(r) { 6.0 } else { 20.0 };
                         z[r.index()] / largest
                     }),
+                    stall: town.stall,
                 })
                 .collect(),
             hosts: vec![of_host(town.host); rises.len()],

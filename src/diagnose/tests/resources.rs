@@ -27,6 +27,24 @@ fn memory_that_rises_beside_a_starved_processor_is_not_the_resource() {
     assert_eq!(named(&scene.verdict()), [("db", Some(Cpu))]);
 }
 
+/// The kernel says who waits for memory. A starved processor makes nobody wait for it, the other way round it does.
+#[test]
+fn time_lost_for_memory_tells_what_drags_what_along() {
+    let of = |troubles: &[Trouble], memory: f64| {
+        let mut scene = Scene::after_calm(troubles);
+        scene.mechanism.as_mut().unwrap().stall = [None, Some(memory), None, None];
+        let verdict = scene.verdict();
+        named(&verdict).first().map(|(_, resource)| *resource)
+    };
+    let squeezed = [Short("db", Memory, 30.0), Loud("db", Cpu, 60.0)];
+    assert_eq!(resource_of(&squeezed), Some(Cpu));
+    assert_eq!(of(&squeezed, 20.0), Some(Some(Memory)));
+    // A program that was started was read page by page.
+    let starved = [Short("db", Cpu, 20.0), Loud("db", Memory, 60.0)];
+    assert_eq!(resource_of(&starved), Some(Memory));
+    assert_eq!(of(&starved, 0.5), Some(Some(Cpu)));
+}
+
 /// Reads rise from nothing to anything: beside memory that is short they are its doing.
 #[test]
 fn memory_that_is_short_explains_the_reads_however_loud_they_are() {
