@@ -152,7 +152,7 @@ pub struct LiveArgs {
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(25..2000))]
     pub intervals: u32,
     /// Only the first so many faults
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..6))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..6))]
     pub faults: u32,
     /// The same faults again with an autoscaler in place of Sage, and with nobody
     #[arg(long)]

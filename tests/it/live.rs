@@ -99,7 +99,11 @@ fn everything_that_is_missing_is_named_and_nothing_is_started() {
     }
 }
 
-const GROUP: &str = "/sys/fs/cgroup/cpu/sage-live";
+/// The cgroup of a run, in either version.
+fn group() -> &'static Path {
+    let is_two = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    Path::new(if is_two { "/sys/fs/cgroup/sage-live" } else { "/sys/fs/cgroup/cpu/sage-live" })
+}
 
 /// Whether a run is possible here; the reason is printed if not.
 fn can_run() -> bool {
@@ -112,7 +116,7 @@ fn can_run() -> bool {
         missing_peer(&String::from_utf8_lossy(&output.stderr));
         return false;
     }
-    if Path::new(GROUP).exists() {
+    if group().exists() {
         missing_peer(
             "no other live run at the same time; `sage lab live --clean` removes what one has left",
         );
@@ -155,14 +159,14 @@ impl Live {
     /// Waits until its services serve.
     fn serves(&self) {
         let is_member = |service: &str| {
-            let procs = Path::new(GROUP).join(service).join("cgroup.procs");
+            let procs = group().join(service).join("cgroup.procs");
             std::fs::read_to_string(procs).is_ok_and(|text| !text.is_empty())
         };
         until("all services", || is_member("chain-5") && is_member("chain-1"));
     }
 
     fn is_gone(&self) -> bool {
-        !Path::new(GROUP).exists() && self.homes().is_empty()
+        !group().exists() && self.homes().is_empty()
     }
 }
 

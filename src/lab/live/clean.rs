@@ -30,8 +30,14 @@ pub fn clean(cgroup: &Path, work: &Path) -> io::Result<bool> {
 /// Waits until whoever holds the other end of standard input is gone, and sweeps what is still there of that run.
 ///
 /// # Errors
-/// What cannot be removed.
+/// What cannot be removed; and a directory that is not a run's, which is left alone.
 pub fn watch(cgroup: &Path, home: &Path) -> io::Result<()> {
+    let name = home.file_name().unwrap_or_default().to_string_lossy();
+    if !name.starts_with(PREFIX) || home.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
+        let text =
+            format!("{}: not the directory of a run, {PREFIX}…; not touched", home.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
     let mut nothing = Vec::new();
     io::stdin().lock().read_to_end(&mut nothing)?;
     if home.exists() {

@@ -33,8 +33,8 @@ pub(super) struct Episode {
     pub(super) diagnosed_ms: Option<i64>,
     /// Whom it names, best first.
     pub(super) named: Vec<Named>,
-    /// The same in words.
-    pub(super) text: String,
+    /// The diagnosis it is from, as the API gave it.
+    pub(super) answer: Value,
     /// When something was changed.
     pub(super) fixed_ms: Option<i64>,
     /// What, or why nothing.
@@ -65,7 +65,7 @@ impl Episode {
             violated_ms: None,
             diagnosed_ms: None,
             named: Vec::new(),
-            text: String::new(),
+            answer: Value::Null,
             fixed_ms: None,
             fix: String::new(),
             recovered_ms: None,
@@ -83,7 +83,9 @@ impl Episode {
             self.violated_ms = slots.iter().find(is_missed).map(end);
         }
         let Some(violated_ms) = self.violated_ms else { return };
-        let after = slots.iter().filter(|slot| end(slot) > violated_ms);
+        // What was good before a change is not its work.
+        let from_ms = self.fixed_ms.unwrap_or(violated_ms).max(violated_ms);
+        let after = slots.iter().filter(|slot| end(slot) > from_ms);
         let after: Vec<&Slot> = after.collect();
         let is_steady = |w: &[&Slot]| w.iter().all(|slot| !is_missed(slot));
         let begin = after.windows(STEADY).find(|w| is_steady(w)).and_then(|w| w.first());
@@ -93,7 +95,9 @@ impl Episode {
     /// Takes in what the sidecar says of the alert that came of it.
     pub(super) fn diagnosis(&mut self, diagnosis: &Value, now_ms: i64) {
         let causes = diagnosis["root_causes"].as_array().cloned().unwrap_or_default();
-        self.text = diagnosis["text"].as_str().unwrap_or_default().into();
+        if self.fixed_ms.is_none() {
+            self.answer = diagnosis.clone();
+        }
         if diagnosis["state"] != "done" || causes.is_empty() || self.fixed_ms.is_some() {
             return;
         }
@@ -217,6 +221,17 @@ mod tests {
         assert!(episode.is_prompt());
         episode.fixed_ms = Some(5999);
         assert!(!episode.is_prompt());
+    }
+
+    #[test]
+    fn what_was_good_before_the_change_is_not_its_work() {
+        let mut episode = episode();
+        let tails = [90.0, 5.0, 5.0, 90.0, 90.0, 90.0];
+        episode.look(&slots(&tails), 20.0);
+        assert_eq!(episode.recovered_ms, Some(4000));
+        episode.fixed_ms = Some(9000);
+        episode.look(&slots(&tails), 20.0);
+        assert_eq!((episode.recovered_ms, episode.is_prompt()), (None, false));
     }
 
     #[test]

@@ -123,14 +123,18 @@ impl Groups {
         self.trees().iter().try_for_each(|tree| fs::create_dir(tree.join(NAME).join(group)))
     }
 
+    /// The files that put a process there.
+    pub(super) fn entries(&self, group: &str) -> Vec<PathBuf> {
+        let entry = |tree: &PathBuf| tree.join(NAME).join(group).join("cgroup.procs");
+        self.trees().iter().map(entry).collect()
+    }
+
     /// Puts a process there.
     ///
     /// # Errors
     /// Those of the kernel.
     pub(super) fn add(&self, group: &str, pid: u32) -> io::Result<()> {
-        self.trees().iter().try_for_each(|tree| {
-            fs::write(tree.join(NAME).join(group).join("cgroup.procs"), pid.to_string())
-        })
+        self.entries(group).iter().try_for_each(|entry| fs::write(entry, pid.to_string()))
     }
 
     /// Puts this process into a group, as far as processor time goes; returns the file that takes it back. With

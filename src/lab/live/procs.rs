@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
@@ -28,12 +28,13 @@ impl Process {
     /// # Errors
     /// When it cannot be started, or not be put there.
     pub(super) fn start(
-        command: &mut Command,
+        command: &Command,
         log: &Path,
         (groups, group): (&Groups, &str),
     ) -> io::Result<Self> {
+        let mut command = within(command, &groups.entries(group));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(log)?);
-        Self::spawn(command, groups, group)
+        Self::spawn(&mut command, groups, group)
     }
 
     fn spawn(command: &mut Command, groups: &Groups, group: &str) -> io::Result<Self> {
@@ -104,6 +105,16 @@ impl Process {
         }
         tracing::warn!(name = self.name, "did not end when asked, so it is killed");
     }
+}
+
+/// The same program, which enters its group before it begins: what it starts is there, too, however soon.
+fn within(command: &Command, entries: &[PathBuf]) -> Command {
+    let enter =
+        r#"while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@""#;
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", enter, "sh"]).args(entries).arg("--");
+    shell.arg(command.get_program()).args(command.get_args());
+    shell
 }
 
 impl Drop for Process {

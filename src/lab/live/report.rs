@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::Failure;
 use super::episode::Episode;
 use super::run::Outcome;
@@ -165,7 +167,16 @@ pub(super) fn figure(outcome: &Outcome, app: &str) -> Figure {
     Figure { title: format!("Tail latency of {app} under real faults"), across: 1, panels }
 }
 
-/// Writes `live-faults.csv`, `live-latency.csv` and `live.svg`.
+/// What was said about each fault, whole.
+fn diagnoses(outcome: &Outcome) -> Value {
+    let one = |e: &Episode| {
+        json!({"policy": e.policy.name(), "fault": e.fault.kind.name(), "service": e.fault.service,
+            "injected_ms": e.injected_ms, "diagnosis": e.answer})
+    };
+    outcome.episodes.iter().map(one).collect()
+}
+
+/// Writes `live-faults.csv`, `live-latency.csv`, `live-diagnoses.json` and `live.svg`.
 ///
 /// # Errors
 /// Those of the file system.
@@ -173,6 +184,7 @@ pub fn write(outcome: &Outcome, app: &str, dir: &Path) -> Result<(), Failure> {
     fs::create_dir_all(dir)?;
     fs::write(dir.join("live-faults.csv"), table(outcome).to_csv()?)?;
     fs::write(dir.join("live-latency.csv"), latency(outcome).to_csv()?)?;
+    fs::write(dir.join("live-diagnoses.json"), serde_json::to_vec_pretty(&diagnoses(outcome))?)?;
     fs::write(dir.join("live.svg"), figure(outcome, app).to_svg())?;
     Ok(())
 }
@@ -203,7 +215,8 @@ pub fn verdict(outcome: &Outcome) -> (String, bool) {
             100.0 * f64::from(missed as u32) / f64::from(all.max(1) as u32)
         );
     }
-    (text, sage().all(|e| e.complaints().is_empty()))
+    let is_clean = outcome.episodes.iter().all(|e| e.leftovers.is_empty());
+    (text, is_clean && sage().all(|e| e.complaints().is_empty()))
 }
 
 #[cfg(test)]

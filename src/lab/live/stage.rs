@@ -54,6 +54,8 @@ pub struct Stage {
     pub(super) helper: Option<Process>,
     pub(super) tools: Vec<Process>,
     services: Vec<Process>,
+    /// Whether the cgroups are ours: only then are they swept.
+    has_groups: bool,
     /// Where this process was before.
     came_from: Option<PathBuf>,
     /// Closes with us, and the watchman sweeps.
@@ -86,6 +88,7 @@ impl Stage {
             helper: None,
             tools: Vec::new(),
             services: Vec::new(),
+            has_groups: false,
             came_from: None,
             watchman: Some(watchman),
             needs,
@@ -131,6 +134,7 @@ impl Stage {
         let groups = &self.needs.groups;
         let weight = |name: &str| WEIGHTS.iter().find(|(n, _)| *n == name).map(|(_, w)| *w);
         groups.begin()?;
+        self.has_groups = true;
         groups.set("", Limit::Weight, weight(""))?;
         for name in [LAB, TOOLS] {
             groups.make(name)?;
@@ -178,7 +182,7 @@ impl Stage {
     fn start_store(&mut self, service: &Service, kind: Kind) -> Result<SocketAddr, Failure> {
         let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let port = address.port().to_string();
-        let mut command = match kind {
+        let command = match kind {
             Kind::Redis => {
                 let mut command = Command::new(&self.needs.programs.redis);
                 command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir"]);
@@ -192,7 +196,7 @@ impl Stage {
             }
         };
         let place = (self.groups(), service.name.as_str());
-        self.services.push(Process::start(&mut command, &self.log(&service.name), place)?);
+        self.services.push(Process::start(&command, &self.log(&service.name), place)?);
         let mut tries = READY.as_millis() / LOOK.as_millis();
         while let Err(error) = fill(kind, address) {
             tries -= 1;
@@ -260,7 +264,7 @@ impl Stage {
         if let Some(place) = self.came_from.take() {
             Groups::leave(&place)?;
         }
-        let swept = self.groups().sweep();
+        let swept = if self.has_groups { self.groups().sweep() } else { Ok(()) };
         if swept.is_ok() {
             // The watchman takes the directory for the sign that there is something to sweep.
             drop(std::fs::remove_dir_all(self.home()));

@@ -51,7 +51,7 @@ impl Stage {
         let mut command = Command::new(&self.needs.programs.helper);
         command.arg("--policy").arg(&policy);
         let log = self.log("helper");
-        self.helper = Some(Process::start(&mut command, &log, (self.groups(), TOOLS))?);
+        self.helper = Some(Process::start(&command, &log, (self.groups(), TOOLS))?);
         let helper = self.helper();
         wait_for("sage-helper", &log, || helper.is_there()).await
     }
@@ -74,7 +74,7 @@ impl Stage {
         let mut command = Command::new(&self.needs.programs.sage);
         command.args(["serve", "--config"]).arg(&file);
         let log = self.log("sage");
-        self.sidecar = Some(Process::start(&mut command, &log, (self.groups(), TOOLS))?);
+        self.sidecar = Some(Process::start(&command, &log, (self.groups(), TOOLS))?);
         let address = self.ports.http;
         wait_for("the sidecar", &log, || std::net::TcpStream::connect(address).is_ok()).await
     }
@@ -103,12 +103,12 @@ impl Stage {
             .arg(format!("--web.listen-address={}", self.ports.node_exporter))
             .args(["--log.level=error", "--collector.disable-defaults"])
             .args(COLLECTORS.map(|name| format!("--collector.{name}")));
-        for (name, mut command) in [
+        for (name, command) in [
             ("node-exporter", node_exporter),
             ("alertmanager", alertmanager),
             ("prometheus", prometheus),
         ] {
-            let process = Process::start(&mut command, &self.log(name), (self.groups(), TOOLS))?;
+            let process = Process::start(&command, &self.log(name), (self.groups(), TOOLS))?;
             self.tools.push(process);
         }
         Ok(())
