@@ -9,7 +9,7 @@ use super::reshape::Matching;
 use super::slowness::{Calm, Excess, Slowest};
 use super::usual::{Look, Usual};
 use super::world::Scene;
-use crate::data::{EventTime, Frame, Resource, RpcKind, Scope};
+use crate::data::{EventTime, Frame, Resource, RpcKind, Scope, Signal};
 use crate::graph::{Case, CausalNet, Deviations, Latencies, Mechanism, Quality, Query, Situation};
 
 /// A trained model.
@@ -190,12 +190,17 @@ impl Case for Seen<'_> {
         let scores = model.features.scores(self.frame, self.normal, &model.net);
         let mut own = vec![Deviations::default(); scores.len()];
         let mut hosts = own.clone();
+        let mut used = vec![[0.0_f64; 4]; scores.len()];
         let mut features = vec![Vec::new(); scores.len()];
         for (j, row) in scores.iter().enumerate() {
             for score in row {
                 let feature = &model.features.features[score.feature];
                 let whose = if feature.scope == Scope::Node { &mut hosts } else { &mut own };
                 whose[j].add(feature.resource, score.z, score.amplitude);
+                if feature.signal == Signal::Usage && feature.scope != Scope::Node {
+                    let most = &mut used[j][feature.resource.index()];
+                    *most = most.max(score.z);
+                }
                 features[j].push((feature.name.as_str().into(), feature.resource, score.z));
             }
         }
@@ -205,6 +210,7 @@ impl Case for Seen<'_> {
         Situation {
             own,
             hosts,
+            used,
             has_network_metrics: (0..model.net.services.len())
                 .map(|j| model.features.has(j, Resource::Network))
                 .collect(),
