@@ -85,7 +85,7 @@ fn what_one_culprit_almost_explains_and_two_explain_is_the_work_of_two() {
 /// Everybody is a little slow, nobody else enough to be noticed.
 #[test]
 fn what_one_culprit_almost_explains_is_its_work_where_nobody_else_is_slow() {
-    let slow = ["ads", "cache", "cart", "front", "search"].map(|service| Bug(service, 0.95));
+    let slow = ["ads", "cache", "cart", "front", "search"].map(|service| Short(service, Cpu, 0.95));
     let troubles: Vec<Trouble> = slow.into_iter().chain([Short("db", Cpu, 200.0)]).collect();
     let mut scene = Scene::after_calm(&troubles);
     scene.targets[0].target_ms = 29.5;
