@@ -17,6 +17,8 @@ pub(super) struct Evidence {
     pub amplitudes: Vec<[f64; 4]>,
     /// z-score of the time each service lost for want of each resource, where that is measured.
     pub stalls: Vec<[Option<f64>; 4]>,
+    /// z-scores of what each service uses beyond what load and work in flight explain.
+    pub used: Vec<[f64; 4]>,
     /// How slow each service is by itself.
     pub slowness: Vec<f64>,
     /// z-score of the delays that are each service's own.
@@ -87,6 +89,9 @@ impl Evidence {
         }
         Self {
             features: (0..net.services.len()).map(|j| features(&situations, j)).collect(),
+            used: (0..net.services.len())
+                .map(|j| std::array::from_fn(|r| over(&|s| s.used[j][r])))
+                .collect(),
             latents: (0..net.services.len()).map(|j| over(&|s| s.latents[j])).collect(),
             slowness: (0..net.services.len()).map(|j| over(&|s| s.slowness[j])).collect(),
             delays: links.iter().map(|l| l.delay).collect(),

@@ -62,12 +62,23 @@ pub(super) fn resource_of(
     if !is_measured && network_z > gate && shortage.relief.network > shortage.relief.server {
         return shortage.largest(shortage.accused.iter().copied());
     }
-    let loudest = shortage
-        .accused
-        .iter()
-        .copied()
-        .max_by(|a, b| shortage.z(*a).total_cmp(&shortage.z(*b)))?;
-    (shortage.z(loudest) > STRONG && !evidence.by_host[j]).then_some(loudest)
+    let loudest = loudest(&z)?;
+    if z[loudest.index()] > STRONG && !evidence.by_host[j] {
+        return Some(loudest);
+    }
+    used_most(&evidence.used[j])
+}
+
+/// The resource of which a culprit uses more than its load and its work in flight explain. Others use as much
+/// and nobody waits for it, so from use alone no effect can be learnt and none is asked for: it is not the
+/// effect of waiting, and at a culprit of all services it is hardly there by chance.
+fn used_most(used: &[f64; Resource::ALL.len()]) -> Option<Resource> {
+    loudest(used).filter(|r| used[r.index()] > SUSPICIOUS)
+}
+
+/// The resource of the server side that is furthest from normal.
+fn loudest(z: &[f64; Resource::ALL.len()]) -> Option<Resource> {
+    SERVER.into_iter().max_by(|a, b| z[a.index()].total_cmp(&z[b.index()]))
 }
 
 /// How much latency goes away, in logarithms of milliseconds, beside what the other culprits account for.

@@ -1,7 +1,10 @@
 //! Level 1: which services, had they been normal, would have kept the target (paper 4.2)?
 //!
-//! One service that suffices is preferred to several; among those that suffice, one with metric
-//! evidence to one that only its latents accuse.
+//! The fewest that suffice are preferred: one service, then two, then one that almost suffices, then as many as
+//! it takes. Among those that suffice, services with metric evidence are preferred to those that only their
+//! latents accuse.
+
+use std::cell::OnceCell;
 
 use super::evidence::Evidence;
 use super::inquiry::{Answer, Inquiry};
@@ -48,6 +51,8 @@ pub(super) struct Search<'a> {
     evidence: &'a Evidence,
     gate: f64,
     threshold: f64,
+    /// Who (transitively) calls whom, `[callee][caller]`; found out when it is asked for.
+    callers: OnceCell<Vec<Vec<bool>>>,
 }
 
 impl<'a> Search<'a> {
@@ -58,7 +63,7 @@ impl<'a> Search<'a> {
         gate: f64,
         threshold: f64,
     ) -> Self {
-        Self { inquiry, evidence, gate, threshold }
+        Self { inquiry, evidence, gate, threshold, callers: OnceCell::new() }
     }
 
     /// Runs it.
@@ -98,17 +103,43 @@ impl<'a> Search<'a> {
         for (j, answer) in press.iter().filter(|(j, p)| p.log_ms < keep[*j].log_ms) {
             either[*j] = (*answer, Hypothesis::BackPressure);
         }
-        for (answers, good) in [
-            (&kept, &suffices as &dyn Fn(&Answer) -> bool),
-            (&either, &suffices),
-            (&kept, &almost),
-            (&either, &almost),
-        ] {
-            if let Some(j) = self.best(answers, good) {
-                return (vec![j], answers[j].1);
-            }
-        }
-        (self.joint(keep), Hypothesis::Keep)
+        let one = |good: &dyn Fn(&Answer) -> bool| {
+            let best = |answers: &[(Answer, Hypothesis)]| {
+                self.best(answers, good).map(|j| (vec![j], answers[j].1))
+            };
+            best(&kept).or_else(|| best(&either))
+        };
+        let two = || self.pair(keep).map(|pair| (pair, Hypothesis::Keep));
+        one(&suffices)
+            .or_else(two)
+            .or_else(|| one(&almost))
+            .unwrap_or_else(|| (self.joint(keep), Hypothesis::Keep))
+    }
+
+    /// The best two services that suffice together, the worse one first.
+    fn pair(&self, keep: &[Answer]) -> Option<Vec<usize>> {
+        let all = self.candidates(keep);
+        let second = |n: usize| all[n + 1..].iter().map(move |k| (n, *k));
+        let pairs = (0..all.len()).flat_map(second).map(|(n, k)| vec![all[n], k]);
+        // Of two of whom one is but pressure from the other, that one is not needed.
+        let pairs: Vec<Vec<usize>> = pairs.filter(|pair| self.pruned(pair).len() == 2).collect();
+        let queries: Vec<Query> = pairs.iter().map(|p| self.query(p, Hypothesis::Keep)).collect();
+        let answers = self.inquiry.ask(&queries);
+        let score = |(pair, answer): &(Vec<usize>, Answer)| {
+            let without = pair.iter().filter(|j| !self.has_evidence(**j)).count();
+            answer.log_ms + NO_EVIDENCE * without as f64 + MEAN_WEIGHT * answer.mean
+        };
+        let suffices =
+            |(_, a): &(Vec<usize>, Answer)| self.inquiry.sufficiency(a.log_ms) >= self.threshold;
+        let found = pairs.into_iter().zip(answers).filter(suffices);
+        let (best, _) = found.min_by(|a, b| score(a).total_cmp(&score(b)))?;
+        Some(self.by_effect(best))
+    }
+
+    /// The latency, in logarithms of milliseconds, with each of `sets` restored.
+    fn restored(&self, sets: &[Vec<usize>]) -> Vec<f64> {
+        let queries: Vec<Query> = sets.iter().map(|s| self.query(s, Hypothesis::Keep)).collect();
+        self.inquiry.ask(&queries).into_iter().map(|a| a.log_ms).collect()
     }
 
     /// The best single service among the abnormal ones whose answer is good.
@@ -152,12 +183,7 @@ impl<'a> Search<'a> {
         if members.is_empty() {
             return members;
         }
-        let ask = |sets: &[Vec<usize>]| -> Vec<f64> {
-            let queries: Vec<Query> =
-                sets.iter().map(|s| self.query(s, Hypothesis::Keep)).collect();
-            self.inquiry.ask(&queries).into_iter().map(|a| a.log_ms).collect()
-        };
-        let all = ask(&[members.clone()])[0];
+        let all = self.restored(&[members.clone()])[0];
         let relief =
             (self.inquiry.observed - all) / (self.inquiry.observed - self.inquiry.target).max(1e-6);
         if relief < RELIEF_MIN {
@@ -167,7 +193,7 @@ impl<'a> Search<'a> {
         let limit = reachable.max(all + JOINT_SLACK);
         while members.len() > 1 {
             let sets: Vec<Vec<usize>> = members.iter().map(|j| without(&members, *j)).collect();
-            let scores = ask(&sets);
+            let scores = self.restored(&sets);
             let cost =
                 |n: usize| scores[n] - if self.has_evidence(members[n]) { 0.0 } else { BONUS };
             let Some(least) = (0..members.len()).min_by(|a, b| cost(*a).total_cmp(&cost(*b)))
@@ -179,8 +205,7 @@ impl<'a> Search<'a> {
             }
             members.remove(least);
         }
-        self.prune(&mut members);
-        self.by_effect(members, &ask)
+        self.by_effect(self.pruned(&members))
     }
 
     fn candidates(&self, keep: &[Answer]) -> Vec<usize> {
@@ -207,31 +232,27 @@ impl<'a> Search<'a> {
         chosen
     }
 
-    /// Drops members without metric evidence that (transitively) call another member: what is
+    /// Leaves out members without metric evidence that (transitively) call another member: what is
     /// strange about them is pressure from below.
-    fn prune(&self, members: &mut Vec<usize>) {
+    fn pruned(&self, members: &[usize]) -> Vec<usize> {
         if members.len() < 2 {
-            return;
+            return members.to_vec();
         }
-        let callers = self.inquiry.net().callers_of();
-        let all = members.clone();
-        members.retain(|j| {
+        let callers = self.callers.get_or_init(|| self.inquiry.net().callers_of());
+        let stays = |j: &usize| {
             let is_above = |k: &usize| k != j && callers[*k][*j] && !callers[*j][*k];
-            self.has_evidence(*j) || !all.iter().any(is_above)
-        });
+            self.has_evidence(*j) || !members.iter().any(is_above)
+        };
+        members.iter().copied().filter(stays).collect()
     }
 
     /// Members by what happens when each alone is left as it was: worst first.
-    fn by_effect(
-        &self,
-        mut members: Vec<usize>,
-        ask: &dyn Fn(&[Vec<usize>]) -> Vec<f64>,
-    ) -> Vec<usize> {
+    fn by_effect(&self, mut members: Vec<usize>) -> Vec<usize> {
         if members.len() < 2 {
             return members;
         }
         let sets: Vec<Vec<usize>> = members.iter().map(|j| without(&members, *j)).collect();
-        let cost: Vec<(usize, f64)> = members.iter().copied().zip(ask(&sets)).collect();
+        let cost: Vec<(usize, f64)> = members.iter().copied().zip(self.restored(&sets)).collect();
         let of = |j: usize| cost.iter().find(|(k, _)| *k == j).map_or(0.0, |(_, c)| *c);
         members.sort_by(|a, b| of(*b).total_cmp(&of(*a)));
         members

@@ -108,6 +108,9 @@ pub struct Situation {
     pub own: Vec<Deviations>,
     /// The same by metrics of the hosts it runs on, which it shares with others.
     pub hosts: Vec<Deviations>,
+    /// Robust z-scores of what each service uses of each resource beyond what its load and its work in flight
+    /// explain: by its own metrics of use, not of shortage.
+    pub used: Vec<[f64; 4]>,
     /// Robust z-score of every usable feature of each service.
     pub features: Vec<Vec<(Name, Resource, f64)>>,
     /// Whether any network metric exists for the service.

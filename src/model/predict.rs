@@ -190,6 +190,7 @@ impl Case for Seen<'_> {
         let scores = model.features.scores(self.frame, self.normal, &model.net);
         let mut own = vec![Deviations::default(); scores.len()];
         let mut hosts = own.clone();
+        let mut used = vec![[0.0_f64; 4]; scores.len()];
         let mut features = vec![Vec::new(); scores.len()];
         for (j, row) in scores.iter().enumerate() {
             for score in row {
@@ -198,6 +199,10 @@ impl Case for Seen<'_> {
                 whose[j].add(feature.resource, score.z, score.amplitude);
                 if feature.signal == Signal::Stall {
                     whose[j].add_stall(feature.resource, score.z);
+                }
+                if feature.signal == Signal::Usage && feature.scope != Scope::Node {
+                    let most = &mut used[j][feature.resource.index()];
+                    *most = most.max(score.z);
                 }
                 features[j].push((feature.name.as_str().into(), feature.resource, score.z));
             }
@@ -208,6 +213,7 @@ impl Case for Seen<'_> {
         Situation {
             own,
             hosts,
+            used,
             has_network_metrics: (0..model.net.services.len())
                 .map(|j| model.features.has(j, Resource::Network))
                 .collect(),

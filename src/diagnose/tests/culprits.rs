@@ -73,6 +73,27 @@ fn two_culprits_that_are_needed_together_are_both_named_the_worse_one_first() {
     assert!(verdict.root_causes.iter().all(|c| c.probability > 0.9));
 }
 
+/// Most of a violation goes away with db, so that what is left is within what a counterfactual of so much is wrong
+/// by. It is all there because of ads.
+#[test]
+fn what_one_culprit_almost_explains_and_two_explain_is_the_work_of_two() {
+    let verdict = verdict_on(&[Short("db", Cpu, 200.0), Short("ads", Disk, 8.0)]);
+    assert_eq!(named(&verdict), [("db", Some(Cpu)), ("ads", Some(Disk))]);
+    assert!(verdict.root_causes[1].probability > 0.9);
+}
+
+/// Everybody is a little slow, nobody else enough to be noticed.
+#[test]
+fn what_one_culprit_almost_explains_is_its_work_where_nobody_else_is_slow() {
+    let slow = ["ads", "cache", "cart", "front", "search"].map(|service| Short(service, Cpu, 0.95));
+    let troubles: Vec<Trouble> = slow.into_iter().chain([Short("db", Cpu, 200.0)]).collect();
+    let mut scene = Scene::after_calm(&troubles);
+    scene.targets[0].target_ms = 29.5;
+    let verdict = scene.verdict();
+    assert_eq!(named(&verdict), [("db", Some(Cpu))]);
+    assert!(verdict.root_causes[0].counterfactual_ms > 29.5);
+}
+
 #[test]
 fn three_culprits_that_are_needed_together_are_all_named() {
     let three = [Short("ads", Disk, 25.0), Short("db", Cpu, 40.0), Bug("search", 60.0)];

@@ -28,6 +28,8 @@ pub(super) struct Linear {
     pub(super) is_deaf: bool,
     /// A service of which every metric is believed, even when the latency says otherwise.
     pub(super) believed: Option<&'static str>,
+    /// Whether metrics tell of use rather than of shortage.
+    pub(super) is_use: bool,
     /// z-score of a resource that the metrics of every host show.
     pub(super) host: Option<(Resource, f64)>,
     /// z-scores of the time every service loses for want of each resource, where that is measured.
@@ -62,6 +64,7 @@ impl Linear {
             unseen: None,
             is_deaf: false,
             believed: None,
+            is_use: false,
             host: None,
             stall: [None; 4],
         }
@@ -210,6 +213,10 @@ impl Case for Seen<'_> {
                 })
                 .collect(),
             hosts: vec![of_host(town.host); rises.len()],
+            used: rises
+                .iter()
+                .map(|z| z.map(|rise| if town.is_use { rise / SIGMA } else { 0.0 }))
+                .collect(),
             features: rises.iter().map(features).collect(),
             has_network_metrics: vec![town.has_network_metrics; town.net.services.len()],
             slowness: most(&|i| excess(i) / SIGMA),

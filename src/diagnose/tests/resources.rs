@@ -64,6 +64,21 @@ fn what_leaves_most_of_the_latency_unexplained_is_not_the_resource() {
     assert_eq!(resource_of(&[Bug("db", 30.0), Short("db", Cpu, 8.0)]), Some(Cpu));
 }
 
+/// Who uses much is not always slow, so the model has learnt little of what it means. At a culprit it is more
+/// than chance, however little of the latency goes with it; a stall as slight may be an effect of waiting.
+#[test]
+fn use_beyond_what_load_explains_is_the_resource_of_a_culprit_although_no_effect_was_learnt() {
+    let named_with = |is_use: bool, rise: f64| {
+        let mut scene = Scene::after_calm(&[Bug("db", 30.0), Loud("db", Cpu, rise)]);
+        let mechanism = scene.mechanism.as_mut().unwrap();
+        (mechanism.is_use, mechanism.idle) = (is_use, Some(Cpu));
+        named(&scene.verdict()).iter().map(|(_, resource)| *resource).collect::<Vec<_>>()
+    };
+    assert_eq!(named_with(true, 4.0), [Some(Cpu)]);
+    assert_eq!(named_with(false, 4.0), [None]);
+    assert_eq!(named_with(true, 1.0), [None], "as far from normal as may be");
+}
+
 /// What a host shows may be somebody else's doing: it needs an effect.
 #[test]
 fn a_host_in_trouble_that_slows_nobody_down_is_no_resource_of_a_bug() {
