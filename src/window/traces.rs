@@ -40,6 +40,8 @@ pub(super) struct Waiting {
     /// Whether the peer is a database.
     pub(super) is_database: bool,
     pub(super) failed: bool,
+    /// Requests that this one stands for; 0 when it does not say.
+    pub(super) weight: f32,
     /// Whether it has become part of an RPC already.
     pub(super) placed: bool,
     /// Whether it was counted as a half without its other half.

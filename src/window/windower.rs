@@ -195,6 +195,7 @@ impl Windower {
             half: span.half,
             is_database: peer.is_some_and(|p| p.kind == PeerKind::Database),
             failed: span.failed,
+            weight: span.weight.unwrap_or(0.0),
             placed: false,
             missed: false,
         }
