@@ -128,6 +128,10 @@ impl Traces {
             return Added::Duplicate;
         }
         trace.newest_end_ms = trace.newest_end_ms.max(span.end_ms());
+        if trace.spans.is_empty() {
+            // In a storm most spans are alone: a list that grows by itself begins with room for four.
+            trace.spans.reserve_exact(1);
+        }
         trace.spans.push(span);
         self.waiting += 1;
         if trace.noted.replace(start_ms) == Some(start_ms) {
