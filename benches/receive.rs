@@ -24,6 +24,10 @@ const NAME_BYTES_MAX: usize = 4096;
 const ITEMS_MAX: u32 = 1 << 20;
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// As `sage` itself has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }
@@ -115,7 +119,7 @@ fn series() -> Vec<Series> {
             ("pod".into(), format!("service-{}-7d9f8b6c5-{container:05x}", container / 3).into()),
         ];
         let sample = Sample { time_ms: 1_785_578_400_000, value: n as f64 };
-        Series { labels: labels.into(), samples: vec![sample], ..Series::default() }
+        Series { labels: labels.into(), samples: vec![sample].into(), ..Series::default() }
     };
     (0..SERIES).map(one).collect()
 }

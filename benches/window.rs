@@ -12,6 +12,10 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// A moment of the wall clock; nothing times out.
 const NOW: Duration = Duration::ZERO;
 
+/// As `sage` itself has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

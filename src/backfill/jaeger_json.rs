@@ -169,6 +169,7 @@ fn place(json: SpanJson, trace: u128, resource: Arc<Resource>) -> Option<Placed>
         kind: kind(text("span.kind").and_then(Json::as_str)) as i32,
         status: is_failed(text("error"), text("otel.status_code"))
             .then(|| Status { code: StatusCode::Error as i32, ..Status::default() }),
+        trace_state: text("w3c.tracestate").and_then(Json::as_str).unwrap_or_default().into(),
         name: json.operation_name,
         start_time_unix_nano: start,
         end_time_unix_nano: end,

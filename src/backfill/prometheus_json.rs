@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::data::{Name, Sample, Series};
+use crate::data::{Name, Sample, Samples, Series};
 
 #[derive(Deserialize)]
 struct Envelope<T> {
@@ -56,7 +56,7 @@ pub(super) fn matrix(body: &[u8], names: &mut Names) -> Result<(Vec<Series>, u64
             continue;
         }
         let labels = stream.metric.iter().map(|(n, v)| (names.get(n), names.get(v))).collect();
-        let samples: Result<Vec<Sample>, String> = stream.values.iter().map(sample).collect();
+        let samples: Result<Samples, String> = stream.values.iter().map(sample).collect();
         all.push(Series { labels, samples: samples?, histograms: Vec::new() });
     }
     Ok((all, histograms))

@@ -29,10 +29,13 @@ pub struct RpcWindow {
     pub key: RpcKey,
     /// How it was observed.
     pub kind: RpcKind,
-    /// Requests that ended in the interval.
+    /// Requests that ended in the interval; an estimate where traces are sampled.
     pub count: u64,
     /// Those of them that failed.
     pub failed: u64,
+    /// Share of the requests that was seen, the others being estimated by it: 1 unless traces are sampled.
+    #[serde(default = "all", skip_serializing_if = "is_all")]
+    pub seen_ratio: f32,
     /// Client-side latency, Y^c. Equals the server side when only that was seen.
     pub client: Percentiles,
     /// Server-side latency, Y^s. Equals the client side when only that was seen.
@@ -41,6 +44,14 @@ pub struct RpcWindow {
     pub request: Percentiles,
     /// Response delay, Y^resp; zero unless paired.
     pub response: Percentiles,
+}
+
+fn all() -> f32 {
+    1.0
+}
+
+fn is_all(ratio: &f32) -> bool {
+    *ratio >= 1.0
 }
 
 /// One replica of a service.

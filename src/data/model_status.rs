@@ -72,6 +72,8 @@ pub struct SamplingAdvice {
     pub reason: String,
     /// Event time until which this holds; `null`: until further notice.
     pub until: Option<EventTime>,
+    /// Share that is traced now, as samplers say in the `tracestate` of spans; 1 where they say nothing.
+    pub seen_ratio: Option<f64>,
 }
 
 /// State and fit of the model.

@@ -1,6 +1,7 @@
 //! Samples of a metric as remote write delivers them.
 
 use super::labels::Labels;
+use super::samples::Samples;
 
 /// Bit pattern of Prometheus' stale marker: the series has ended.
 pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
@@ -69,7 +70,7 @@ pub struct Series {
     /// Label pairs with `__name__` among them.
     pub labels: Labels,
     /// Samples in the order sent.
-    pub samples: Vec<Sample>,
+    pub samples: Samples,
     /// Native histograms in the order sent; a series has samples or histograms, rarely both.
     pub histograms: Vec<Histogram>,
 }

@@ -62,6 +62,8 @@ pub struct Span {
     pub peer: Option<Peer>,
     /// Whether the status is ERROR.
     pub failed: bool,
+    /// Requests that this one stands for, at least 1, if its sampler says so.
+    pub weight: Option<f32>,
 }
 
 impl Span {

@@ -62,6 +62,7 @@ fn rpcs(frames: &[&Frame]) -> Vec<RpcWindow> {
                 kind: windows[windows.len() - 1].kind,
                 count: median(windows.iter().map(|w| w.count as f64)).unwrap_or(0.0).round() as u64,
                 failed: 0,
+                seen_ratio: 1.0,
                 client: middle(&|w| &w.client),
                 server: middle(&|w| &w.server),
                 request: middle(&|w| &w.request),

@@ -98,6 +98,7 @@ mod tests {
                 kind: RpcKind::ServerOnly,
                 count: 1,
                 failed: 0,
+                seen_ratio: 1.0,
                 client: latency,
                 server: latency,
                 request: latency,

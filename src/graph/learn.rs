@@ -121,6 +121,7 @@ mod tests {
                 kind: RpcKind::Paired,
                 count: *count,
                 failed: 0,
+                seen_ratio: 1.0,
                 client: zero,
                 server: zero,
                 request: zero,

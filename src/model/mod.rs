@@ -1,6 +1,7 @@
 //! The graphical variational autoencoder (paper 3.5). burn lives here and nowhere else.
 
 mod abduct;
+mod advice;
 mod basis;
 mod change;
 mod checkpoint;

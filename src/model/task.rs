@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::advice::advice;
 use super::config::Config;
 use super::dataset::split;
 use super::error::Error;
@@ -22,9 +23,7 @@ use super::predict::Model;
 use super::quality::within_r2;
 use super::status::Status;
 use super::train::Lesson;
-use crate::data::{
-    EventTime, Frame, ModelState, SamplingAdvice, SavedModel, TrainingDone, TrainingKind,
-};
+use crate::data::{EventTime, Frame, ModelState, SavedModel, TrainingDone, TrainingKind};
 use crate::graph::{CausalNet, RpcGraph};
 
 /// A new model may be this much worse (R² in log space, within RPCs) than the one in use, on intervals
@@ -184,20 +183,8 @@ async fn watch_for_changes(
 /// Says how many requests should be traced.
 fn advise(policy: &Policy, newest: &Frame, status: &watch::Sender<Status>, metrics: &Metrics) {
     let length = newest.interval.end.0 - newest.interval.start.0;
-    let advice = match policy.converging(newest.interval.end, length) {
-        Some((reason, until)) => {
-            SamplingAdvice { trace_ratio: Some(1.0), reason, until: Some(until) }
-        }
-        None if status.borrow().model.is_none() => SamplingAdvice {
-            trace_ratio: Some(1.0),
-            reason: "there is no model yet".into(),
-            until: None,
-        },
-        None => {
-            let reason = "the model knows the application as it is".into();
-            SamplingAdvice { trace_ratio: None, reason, until: None }
-        }
-    };
+    let has_model = status.borrow().model.is_some();
+    let advice = advice(newest, policy.converging(newest.interval.end, length), has_model);
     metrics.converging.set(i64::from(advice.trace_ratio.is_some()));
     status.send_if_modified(|s| {
         let is_new = s.sampling != advice;

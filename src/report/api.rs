@@ -14,6 +14,7 @@ use super::answer::{
     Answer, Given, Parameters, Problem, RETRY_S, json_response, success, with_code,
 };
 use super::board::Filter;
+use super::stream::frames_json;
 use super::views::{Ask, Views};
 use crate::data::{EventTime, Interval};
 use crate::graph::{CausalNet, cbn_dot, cbn_json, rpc_graph_json};
@@ -119,15 +120,8 @@ async fn frames(State(views): State<Views>, given: Given) -> Answer {
     let p = Parameters::new(given, &["from", "to", "limit"])?;
     let range = range(&p)?;
     let limit = p.number("limit")?.unwrap_or(FRAMES).min(FRAMES_MAX);
-    // Frames of a large application are megabytes of text: not on a thread that others wait for.
-    let work = move || {
-        let mut frames = (views.frames)(&range);
-        frames.drain(..frames.len().saturating_sub(limit));
-        success(frames)
-    };
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|e| Err(Problem::internal(e.to_string())))
+    let frames = (views.frames)(&range);
+    Ok(frames_json(&frames[frames.len().saturating_sub(limit)..]))
 }
 
 async fn status(State(views): State<Views>) -> Answer {

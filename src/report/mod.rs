@@ -14,6 +14,7 @@ mod grafana;
 mod grafana_api;
 mod metrics;
 mod simpod;
+mod stream;
 mod text;
 mod views;
 

@@ -80,6 +80,7 @@ mod tests {
             kind: RpcKind::Paired,
             count: 1,
             failed: 0,
+            seen_ratio: 1.0,
             client: Default::default(),
             server: Default::default(),
             request: Default::default(),

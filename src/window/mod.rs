@@ -17,6 +17,7 @@ mod pair;
 mod relations;
 mod resources;
 mod rpcs;
+mod sampling;
 mod series;
 mod sketch;
 mod skew;

@@ -7,6 +7,7 @@ use super::memory::Memory;
 use super::names::Id;
 use super::relations::Relations;
 use super::rpcs::Key;
+use super::sampling::Sampling;
 use super::skew::{HostPair, RawDelays};
 use super::traces::{Trace, Waiting};
 use crate::data::{Half, RpcKind};
@@ -21,6 +22,8 @@ pub(super) struct Call {
     /// Of paired calls only.
     pub(super) delays: Option<(HostPair, RawDelays)>,
     pub(super) failed: bool,
+    /// Calls that this one stands for.
+    pub(super) weight: f32,
 }
 
 /// What came of traces.
@@ -33,6 +36,7 @@ pub(super) struct Pairing {
     pub(super) server_unmatched: u64,
     /// Used for every trace: no memory is asked for again and again.
     relations: Relations,
+    sampling: Sampling,
     placed: Vec<usize>,
     missed: Vec<usize>,
 }
@@ -46,6 +50,7 @@ impl Pairing {
     /// counts by itself when it ends.
     pub(super) fn add(&mut self, trace: &mut Trace, before_ms: i64, memory: &mut Memory) {
         self.relations.of(trace);
+        self.sampling = Sampling::of(trace);
         self.placed.clear();
         self.missed.clear();
         let mut pairer = Pairer { trace, memory, out: self };
@@ -84,7 +89,7 @@ impl Pairer<'_> {
         let trace = self.trace;
         self.out.placed.push(i);
         let mut is_alone = true;
-        let Pairing { calls, placed, relations, .. } = &mut *self.out;
+        let Pairing { calls, placed, relations, sampling, .. } = &mut *self.out;
         for s in relations.callees(client.id) {
             is_alone = false;
             let server = &trace.spans[s];
@@ -95,7 +100,12 @@ impl Pairer<'_> {
             placed.push(s);
             let key = key(trace, relations, client, (server.service, server.op), self.memory);
             self.memory.count(server, true);
-            calls.push(paired(key, client, server));
+            // Seen together only when both were kept: whoever kept less decides.
+            let weight = |half| sampling.weight(trace, relations, half);
+            calls.push(Call {
+                weight: weight(client).max(weight(server)),
+                ..paired(key, client, server)
+            });
         }
         if !is_alone {
             return;
@@ -109,7 +119,7 @@ impl Pairer<'_> {
         let key = key(trace, relations, client, (client.peer, client.op), self.memory);
         let kind =
             if client.half == Half::Producer { RpcKind::Messaging } else { RpcKind::ClientOnly };
-        self.out.calls.push(lone(key, kind, client));
+        self.push_lone(lone(key, kind, client), client);
     }
 
     /// Places a server half whose client half is not to be waited for; false when it must wait for one
@@ -126,7 +136,7 @@ impl Pairer<'_> {
                 let is_message = client.half == Half::Producer || server.half == Half::Consumer;
                 let kind = if is_message { RpcKind::Messaging } else { RpcKind::ServerOnly };
                 self.out.placed.push(i);
-                self.out.calls.push(lone(key, kind, server));
+                self.push_lone(lone(key, kind, server), server);
             }
             return true;
         }
@@ -157,7 +167,7 @@ impl Pairer<'_> {
         let kind =
             if server.half == Half::Consumer { RpcKind::Messaging } else { RpcKind::ServerOnly };
         self.out.placed.push(i);
-        self.out.calls.push(lone(key, kind, server));
+        self.push_lone(lone(key, kind, server), server);
         true
     }
 
@@ -170,8 +180,13 @@ impl Pairer<'_> {
             self.out.placed.push(i);
             let (caller, caller_op) = (Id::USER, Id::NOTHING);
             let key = Key { caller, caller_op, callee: span.service, op: span.op };
-            self.out.calls.push(lone(key, RpcKind::ServerOnly, span));
+            self.push_lone(lone(key, RpcKind::ServerOnly, span), span);
         }
+    }
+
+    fn push_lone(&mut self, mut call: Call, span: &Waiting) {
+        call.weight = self.out.sampling.weight(self.trace, &self.out.relations, span);
+        self.out.calls.push(call);
     }
 }
 
@@ -231,10 +246,11 @@ fn paired(key: Key, client: &Waiting, server: &Waiting) -> Call {
         server_ns: server.duration_ns(),
         delays: (!is_message).then_some(((client.host, server.host), raw)),
         failed: client.failed || server.failed,
+        weight: 1.0,
     }
 }
 
 fn lone(key: Key, kind: RpcKind, span: &Waiting) -> Call {
     let ns = span.duration_ns();
-    Call { key, kind, client_ns: ns, server_ns: ns, delays: None, failed: span.failed }
+    Call { key, kind, client_ns: ns, server_ns: ns, delays: None, failed: span.failed, weight: 1.0 }
 }

@@ -75,6 +75,13 @@ impl Relations {
         self.others.last(id)
     }
 
+    /// What a span was called by or stands below.
+    pub(super) fn above(&self, span: &Waiting) -> Option<usize> {
+        let is_served = matches!(span.half, Half::Server | Half::Consumer);
+        let client = if is_served { self.client_of(span) } else { None };
+        client.or_else(|| self.other(span.parent)).or_else(|| self.callers.last(span.parent))
+    }
+
     /// Server halves in order of arrival.
     pub(super) fn servers(&self) -> impl Iterator<Item = usize> {
         self.servers.iter().map(|i| *i as usize)

@@ -18,6 +18,10 @@ const UNBOUND_MAX: usize = 50_000;
 /// Intervals of silence after which a series gives way to others when there is no room left.
 const SILENT_WHEN_FULL: i64 = 2;
 
+/// Where the state of a series is, as long as it is followed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot(usize);
+
 /// State of all series.
 #[derive(Debug)]
 pub(super) struct Resources {
@@ -27,7 +31,11 @@ pub(super) struct Resources {
     interval_ms: i64,
     stale_ms: i64,
     series_max: usize,
-    series: HashMap<Labels, (Binding, SeriesState)>,
+    /// Where the state of each series is.
+    slots: HashMap<Labels, Slot>,
+    states: Vec<Option<(Binding, SeriesState)>>,
+    /// Slots that are nobody's.
+    free: Vec<Slot>,
     /// Series that are nobody's, as their labels say: they come again and again.
     unbound: HashSet<Labels>,
     /// Where each replica runs: (service, replica) -> place.
@@ -54,41 +62,55 @@ impl Resources {
             interval_ms: ms(config.interval),
             stale_ms: ms(config.stale_after),
             series_max: config.series_max,
-            series: HashMap::default(),
+            slots: HashMap::default(),
+            states: Vec::new(),
+            free: Vec::new(),
             unbound: HashSet::default(),
             places: HashMap::default(),
         }
     }
 
-    /// The state of a series.
-    ///
-    /// # Errors
-    /// Why it is not followed: no feature takes it, no label says whose it is, or too many are followed
-    /// already.
-    pub(super) fn follow(&mut self, series: &Series) -> Result<&mut SeriesState, &'static str> {
-        if !self.follows(&series.labels) {
-            if self.series.len() >= self.series_max {
-                return Err("limit");
-            }
-            if self.unbound.contains(&series.labels) {
-                return Err("unbound");
-            }
-            let Some(binding) = self.binder.bind(series) else {
-                if self.unbound.len() >= UNBOUND_MAX {
-                    self.unbound.clear();
-                }
-                self.unbound.insert(series.labels.clone());
-                return Err("unbound");
-            };
-            let state = SeriesState::new(binding.kind, self.interval_ms, self.stale_ms);
-            self.series.insert(series.labels.clone(), (binding, state));
-        }
-        self.series.get_mut(&series.labels).map(|(_, state)| state).ok_or("unbound")
+    /// The slot of the series with these labels, if it is followed.
+    #[inline]
+    pub(super) fn find(&self, labels: &Labels) -> Option<Slot> {
+        self.slots.get(labels).copied()
     }
 
-    /// Whether the series with these labels is followed.
-    pub(super) fn follows(&self, labels: &Labels) -> bool {
-        self.series.contains_key(labels)
+    /// Follows a series that is not followed yet.
+    ///
+    /// # Errors
+    /// Why it is not: no feature takes it, no label says whose it is, or too many are followed already.
+    pub(super) fn follow(&mut self, series: &Series) -> Result<Slot, &'static str> {
+        if self.slots.len() >= self.series_max {
+            return Err("limit");
+        }
+        if self.unbound.contains(&series.labels) {
+            return Err("unbound");
+        }
+        let Some(binding) = self.binder.bind(series) else {
+            if self.unbound.len() >= UNBOUND_MAX {
+                self.unbound.clear();
+            }
+            self.unbound.insert(series.labels.clone());
+            return Err("unbound");
+        };
+        let state = SeriesState::new(binding.kind, self.interval_ms, self.stale_ms);
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                self.states.push(None);
+                Slot(self.states.len() - 1)
+            }
+        };
+        self.states[slot.0] = Some((binding, state));
+        self.slots.insert(series.labels.clone(), slot);
+        Ok(slot)
+    }
+
+    /// The state of a series that is followed; `None` of a slot that is nobody's.
+    #[inline]
+    pub(super) fn state(&mut self, slot: Slot) -> Option<&mut SeriesState> {
+        self.states.get_mut(slot.0)?.as_mut().map(|(_, state)| state)
     }
 
     /// Somebody said at `t_ms` where a replica runs.
@@ -109,7 +131,7 @@ impl Resources {
 
     /// Series followed.
     pub(super) fn len(&self) -> usize {
-        self.series.len()
+        self.slots.len()
     }
 
     /// The features of the interval that starts at `start_ms`; intervals close in order.
@@ -117,7 +139,7 @@ impl Resources {
         let mut table: HashMap<Target, Vec<Parts>> = HashMap::default();
         let width = self.features.len();
         let mut located = Vec::new();
-        for (binding, state) in self.series.values_mut() {
+        for (binding, state) in self.states.iter_mut().flatten() {
             let Some(value) = state.close(start_ms) else { continue };
             if let Target::Replica { service, replica } = &binding.target {
                 located.push((service.clone(), replica.clone(), binding.node.clone()));
@@ -145,12 +167,26 @@ impl Resources {
         // Pods come and go, and a rollout must not leave its dead behind.
         self.places.retain(|_, place| place.seen_ms >= start_ms - stale_ms);
         // After a storm of series that have ended, those that go on must get in again.
-        let is_full = self.series.len() >= self.series_max;
+        let is_full = self.slots.len() >= self.series_max;
         let patience_ms =
             if is_full { stale_ms.min(SILENT_WHEN_FULL * self.interval_ms) } else { stale_ms };
         let since_ms = start_ms.saturating_sub(patience_ms);
-        self.series.retain(|_, (_, state)| !state.is_silent(since_ms));
+        self.forget(since_ms);
         self.assemble(table)
+    }
+
+    /// Lets go of the series of which nothing has come since `since_ms`.
+    fn forget(&mut self, since_ms: i64) {
+        let (states, free) = (&mut self.states, &mut self.free);
+        self.slots.retain(|_, slot| {
+            let state = &mut states[slot.0];
+            let keep = state.as_ref().is_some_and(|(_, state)| !state.is_silent(since_ms));
+            if !keep {
+                *state = None;
+                free.push(*slot);
+            }
+            keep
+        });
     }
 
     fn assemble(&self, mut table: HashMap<Target, Vec<Parts>>) -> Vec<ServiceWindow> {
@@ -271,8 +307,12 @@ mod tests {
         labels: &[(&str, &str)],
         samples: &[(i64, f64)],
     ) -> Result<(), &'static str> {
-        let labels = labels.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
-        let state = r.follow(&Series { labels, ..Series::default() })?;
+        let labels: Labels = labels.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect();
+        let slot = match r.find(&labels) {
+            Some(slot) => slot,
+            None => r.follow(&Series { labels, ..Series::default() })?,
+        };
+        let state = r.state(slot).unwrap();
         let sample = |(time_ms, value): &(i64, f64)| Sample { time_ms: *time_ms, value: *value };
         samples.iter().map(sample).try_for_each(|s| state.push(s))
     }

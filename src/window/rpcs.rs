@@ -23,6 +23,10 @@ const OVERFLOW: Key =
 #[derive(Debug)]
 struct Sketches {
     kind: RpcKind,
+    /// Calls that were seen.
+    seen: u64,
+    /// What they stand for beyond what was counted: counts are whole numbers, weights are not.
+    rest: f64,
     failed: u64,
     client: Sketch,
     server: Sketch,
@@ -34,6 +38,8 @@ impl Sketches {
     fn new(kind: RpcKind) -> Self {
         Self {
             kind,
+            seen: 0,
+            rest: 0.0,
             failed: 0,
             client: Sketch::default(),
             server: Sketch::default(),
@@ -47,14 +53,31 @@ impl Sketches {
         if call.kind == RpcKind::Paired {
             self.kind = RpcKind::Paired;
         }
-        self.failed += u64::from(call.failed);
-        self.client.insert(call.client_ns);
-        self.server.insert(call.server_ns);
+        let calls = self.count(call.weight);
+        self.failed += u64::from(call.failed) * u64::from(calls);
+        self.client.insert_many(call.client_ns, calls);
+        self.server.insert_many(call.server_ns, calls);
         if let Some((hosts, raw)) = call.delays {
             let (request, response) = raw.split(skews.offset_ns(hosts));
-            self.request.insert(request);
-            self.response.insert(response);
+            self.request.insert_many(request, calls);
+            self.response.insert_many(response, calls);
         }
+    }
+
+    /// As how many calls one of this weight counts: what is rounded away now counts with the next.
+    fn count(&mut self, weight: f32) -> u32 {
+        self.seen += 1;
+        let due = f64::from(weight) + self.rest;
+        let calls = due.round() as u32;
+        let rest = due - f64::from(calls);
+        // A weight that is too large for a count is not made up for later.
+        self.rest = if rest <= 0.5 { rest } else { 0.0 };
+        calls
+    }
+
+    /// Share of the calls that was seen.
+    fn seen_ratio(&self) -> f32 {
+        (self.seen as f64 / self.client.count().max(1) as f64).min(1.0) as f32
     }
 }
 
@@ -119,7 +142,8 @@ impl Rpcs {
             },
             kind: s.kind,
             count: s.client.count(),
-            failed: s.failed,
+            failed: s.failed.min(s.client.count()),
+            seen_ratio: s.seen_ratio(),
             client: s.client.percentiles(),
             server: s.server.percentiles(),
             request: s.request.percentiles(),
@@ -128,5 +152,66 @@ impl Rpcs {
         let mut windows: Vec<RpcWindow> = self.by_key.into_iter().map(window).collect();
         windows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         windows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NS: u64 = 1_000_000;
+
+    fn call(weight: f32, ms: u64, failed: bool) -> Call {
+        let key =
+            Key { caller: Id::USER, caller_op: Id::NOTHING, callee: Id::USER, op: Id::NOTHING };
+        let (client_ns, server_ns) = (2 * ms * NS, ms * NS);
+        let kind = RpcKind::ServerOnly;
+        Call { key, kind, client_ns, server_ns, delays: None, failed, weight }
+    }
+
+    fn window(calls: &[Call]) -> RpcWindow {
+        let mut rpcs = Rpcs::default();
+        calls.iter().for_each(|call| rpcs.add(call, &Skews::default(), 10, 10));
+        rpcs.close(&Names::default()).remove(0)
+    }
+
+    proptest! {
+        /// Against the requests that were not traced, as if they had been like the one that was.
+        #[test]
+        fn property_a_call_of_weight_n_counts_like_n_calls(
+            calls in prop::collection::vec((0u32..8, 1u64..10_000, any::<bool>()), 1..100),
+        ) {
+            let sampled: Vec<Call> =
+                calls.iter().map(|(e, ms, failed)| call(2_f32.powi(*e as i32), *ms, *failed)).collect();
+            let all: Vec<Call> = calls
+                .iter()
+                .flat_map(|(e, ms, failed)| (0..1 << e).map(move |_| call(1.0, *ms, *failed)))
+                .collect();
+            let (got, naive) = (window(&sampled), window(&all));
+            prop_assert_eq!(got.seen_ratio, sampled.len() as f32 / all.len() as f32);
+            prop_assert_eq!(naive.seen_ratio, 1.0);
+            prop_assert_eq!(RpcWindow { seen_ratio: 1.0, ..got }, naive);
+        }
+
+        #[test]
+        fn property_whatever_the_weights_their_sum_is_counted(
+            calls in prop::collection::vec((1.0f32..300.0, any::<bool>()), 1..200),
+        ) {
+            let all: Vec<Call> = calls.iter().map(|(w, failed)| call(*w, 5, *failed)).collect();
+            let sum: f64 = calls.iter().map(|(w, _)| f64::from(*w)).sum();
+            let got = window(&all);
+            prop_assert!((got.count as f64 - sum).abs() <= 0.5 + 1e-6 * sum, "{} of {sum}", got.count);
+            let seen = f64::from(got.seen_ratio) * got.count as f64;
+            prop_assert!((seen - calls.len() as f64).abs() < 0.01 * seen);
+        }
+    }
+
+    #[test]
+    fn weights_beyond_all_measure_fill_a_bucket_and_no_more() {
+        let [most, one] = [call(2_f32.powi(56), 5, true), call(1.0, 7, true)];
+        let got = window(&[most, call(2_f32.powi(56), 5, true), one]);
+        assert_eq!((got.count, got.failed), (u64::from(u32::MAX) + 1, got.count));
+        assert!((got.server.0[0] - 5.0).abs() < 0.05, "{:?}", got.server);
     }
 }

@@ -30,6 +30,13 @@ fn bucket(ns: u64) -> usize {
     (exponent - SUB_BITS + 1) as usize * SUB + usize::try_from(mantissa).unwrap_or(0)
 }
 
+/// Adds to a bucket; returns how much: a bucket that is full stays full.
+fn grow(count: &mut u32, by: u32) -> u64 {
+    let before = *count;
+    *count = before.saturating_add(by);
+    u64::from(*count - before)
+}
+
 /// Middle of a bucket, nanoseconds.
 fn middle(bucket: usize) -> f64 {
     if bucket < SUB {
@@ -42,11 +49,14 @@ fn middle(bucket: usize) -> f64 {
 impl Sketch {
     /// Adds one duration.
     pub fn insert(&mut self, ns: u64) {
+        self.insert_many(ns, 1);
+    }
+
+    /// Adds a duration so many times.
+    pub fn insert_many(&mut self, ns: u64, times: u32) {
         let index = bucket(ns);
         self.reserve(index, index);
-        let count = &mut self.counts[index - self.first];
-        *count = count.saturating_add(1);
-        self.total += 1;
+        self.total += grow(&mut self.counts[index - self.first], times);
     }
 
     /// Adds everything `other` holds.
@@ -57,9 +67,8 @@ impl Sketch {
         self.reserve(other.first, other.first + other.counts.len() - 1);
         let at = other.first - self.first;
         for (mine, theirs) in self.counts[at..].iter_mut().zip(&other.counts) {
-            *mine = mine.saturating_add(*theirs);
+            self.total += grow(mine, *theirs);
         }
-        self.total += other.total;
     }
 
     /// Grows the array so that it covers buckets `low..=high`.

@@ -25,6 +25,7 @@ fn span(half: Half, service: &str, op: &str, (id, parent): (u64, u64), times: (u
         op: op.into(),
         peer: None,
         failed: false,
+        weight: None,
     }
 }
 

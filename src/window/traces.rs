@@ -40,6 +40,8 @@ pub(super) struct Waiting {
     /// Whether the peer is a database.
     pub(super) is_database: bool,
     pub(super) failed: bool,
+    /// Requests that this one stands for; 0 when it does not say.
+    pub(super) weight: f32,
     /// Whether it has become part of an RPC already.
     pub(super) placed: bool,
     /// Whether it was counted as a half without its other half.
@@ -126,6 +128,10 @@ impl Traces {
             return Added::Duplicate;
         }
         trace.newest_end_ms = trace.newest_end_ms.max(span.end_ms());
+        if trace.spans.is_empty() {
+            // In a storm most spans are alone: a list that grows by itself begins with room for four.
+            trace.spans.reserve_exact(1);
+        }
         trace.spans.push(span);
         self.waiting += 1;
         if trace.noted.replace(start_ms) == Some(start_ms) {

@@ -79,14 +79,18 @@ fn follow<'a>(
     series: &Series,
 ) -> Result<Followed<'a>, &'static str> {
     // Nothing that resources follow is a latency histogram: most need not be offered.
-    if !resources.follows(&series.labels) {
-        match histograms.offer(series) {
-            Offered::Foreign => {}
-            Offered::Refused(reason) => return Err(reason),
-            Offered::Taken(latency) => return Ok(Followed::Latency(latency)),
+    let slot = match resources.find(&series.labels) {
+        Some(slot) => slot,
+        None => {
+            match histograms.offer(series) {
+                Offered::Foreign => {}
+                Offered::Refused(reason) => return Err(reason),
+                Offered::Taken(latency) => return Ok(Followed::Latency(latency)),
+            }
+            resources.follow(series)?
         }
-    }
-    resources.follow(series).map(Followed::Resource)
+    };
+    resources.state(slot).map(Followed::Resource).ok_or("unbound")
 }
 
 /// The state of all open intervals.
@@ -191,6 +195,7 @@ impl Windower {
             half: span.half,
             is_database: peer.is_some_and(|p| p.kind == PeerKind::Database),
             failed: span.failed,
+            weight: span.weight.unwrap_or(0.0),
             placed: false,
             missed: false,
         }
@@ -229,7 +234,7 @@ impl Windower {
                     continue;
                 }
             };
-            for sample in &one.samples {
+            for sample in &*one.samples {
                 newest_ms = newest_ms.max(Some(sample.time_ms));
                 let taken = intervals.admit(EventTime(sample.time_ms)).and_then(|start| {
                     intervals.open(start);

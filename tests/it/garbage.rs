@@ -156,7 +156,7 @@ fn series(name: &str, service: &str, instance: &str, time_ms: i64, value: f64) -
     let labels = [("__name__", name), ("service", service), ("instance", instance)];
     Series {
         labels: labels.iter().map(|(n, v)| (Name::from(*n), Name::from(*v))).collect(),
-        samples: vec![Sample { time_ms, value }],
+        samples: vec![Sample { time_ms, value }].into(),
         ..Series::default()
     }
 }

@@ -37,7 +37,7 @@ async fn offer(sage: &Sidecar) -> (Answer, Answer, Result<(), tonic::Status>) {
     let labels = [("__name__", "container_cpu_usage_seconds_total"), ("service", "cart")];
     let series = Series {
         labels: labels.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
-        samples: vec![Sample { time_ms: NOW.0, value: 1.0 }],
+        samples: vec![Sample { time_ms: NOW.0, value: 1.0 }].into(),
         ..Series::default()
     };
     let headers = [proto, ("content-encoding", "snappy")];

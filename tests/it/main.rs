@@ -15,6 +15,7 @@ mod docker;
 mod garbage;
 mod grafana;
 mod grpc_services;
+mod head_sampling;
 mod helper;
 mod helper_kernel;
 mod helper_remote;

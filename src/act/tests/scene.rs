@@ -112,6 +112,7 @@ pub(super) fn frame(n: i64, is_violated: bool) -> Arc<Frame> {
         kind: RpcKind::ServerOnly,
         count: 100,
         failed: 0,
+        seen_ratio: 1.0,
         client: latency,
         server: latency,
         request: Percentiles([0.0; 5]),

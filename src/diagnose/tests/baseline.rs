@@ -31,6 +31,7 @@ fn small(levels: &[(&str, f64)], rpcs: &[(&str, &str, f32, u64)]) -> Frame {
             kind: RpcKind::Paired,
             count: *count,
             failed: 0,
+            seen_ratio: 1.0,
             client: Percentiles::flat(*ms),
             server: Percentiles::flat(*ms),
             request: Percentiles::default(),

@@ -98,6 +98,7 @@ pub(super) fn frame(n: i64, troubles: &[Trouble]) -> Frame {
             kind: rpc.kind,
             count: 1000,
             failed: 0,
+            seen_ratio: 1.0,
             client: percentiles(server + delay),
             server: percentiles(server),
             request: percentiles(delay / 2.0),

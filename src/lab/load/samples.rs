@@ -57,7 +57,7 @@ fn one(prefix: &str, n: usize) -> Series {
         ("pod".into(), format!("{service}-{}", container % REPLICAS).into()),
     ];
     let sample = Sample { time_ms: STAMP_MARK_MS, value: f64::from_bits(VALUE_MARK) };
-    Series { labels: labels.into(), samples: vec![sample], ..Series::default() }
+    Series { labels: labels.into(), samples: vec![sample].into(), ..Series::default() }
 }
 
 #[cfg(test)]

@@ -95,6 +95,7 @@ fn span(trace: usize, id: u64, parent: u64, half: Half, (start, end): (u64, u64)
         op: "".into(),
         peer: None,
         failed: false,
+        weight: None,
     }
 }
 

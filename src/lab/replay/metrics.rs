@@ -82,7 +82,7 @@ fn read_table(
 }
 
 fn one(labels: Labels, time_ms: i64, value: f64) -> Series {
-    Series { labels, samples: vec![Sample { time_ms, value }], ..Series::default() }
+    Series { labels, samples: vec![Sample { time_ms, value }].into(), ..Series::default() }
 }
 
 fn labels(metric: &str, pod: &str, resource: Option<&str>) -> Labels {

@@ -72,6 +72,7 @@ mod tests {
             kind,
             count,
             failed: 0,
+            seen_ratio: 1.0,
             client,
             server: client,
             request: none,

@@ -92,6 +92,7 @@ fn spans(raw: &[Raw]) -> Vec<Span> {
             op: r.op.clone(),
             peer: None,
             failed: false,
+            weight: None,
         });
     }
     spans

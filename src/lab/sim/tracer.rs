@@ -98,6 +98,7 @@ impl Engine<'_> {
             op: part.op,
             peer: part.peer,
             failed: false,
+            weight: None,
         });
     }
 }

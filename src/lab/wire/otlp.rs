@@ -65,6 +65,7 @@ fn encode(span: &Span) -> OtlpSpan {
         trace_id: span.trace.to_be_bytes().to_vec(),
         span_id: span.id.to_be_bytes().to_vec(),
         parent_span_id: parent,
+        trace_state: trace_state(span.weight),
         name: span.op.to_string(),
         kind: kind as i32,
         start_time_unix_nano: span.start_ns,
@@ -75,6 +76,15 @@ fn encode(span: &Span) -> OtlpSpan {
             .then(|| Status { code: StatusCode::Error as i32, ..Default::default() }),
         ..Default::default()
     }
+}
+
+/// What a consistent probability sampler leaves in the traces that it keeps.
+fn trace_state(weight: Option<f32>) -> String {
+    let Some(weight) = weight else { return String::new() };
+    let rejected = (1.0 - 1.0 / f64::from(weight)) * 2_f64.powi(56);
+    let digits = format!("{:014x}", rejected as u64);
+    let digits = digits.trim_end_matches('0');
+    format!("ot=th:{}", if digits.is_empty() { "0" } else { digits })
 }
 
 fn text(key: &str, value: &str) -> KeyValue {

@@ -25,6 +25,7 @@ fn frame(n: i64, is_seen: bool) -> Frame {
         kind: RpcKind::ServerOnly,
         count: 10,
         failed: 0,
+        seen_ratio: 1.0,
         client: latency,
         server: latency,
         request: Percentiles::default(),

@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::{Span as OtlpSpan, span::SpanKind, st
 use super::attributes::{OF_CLIENT, OF_RESOURCE, peer, place};
 use super::names::Names;
 use super::origin::Origin;
+use super::tracestate::weight;
 use crate::data::{Half, Peer, Span};
 
 /// Turns a request into spans. Returns them with the number of spans that are not valid OTLP
@@ -70,6 +71,7 @@ fn decode_span<'a>(span: &'a OtlpSpan, origin: &Origin, names: &mut Names<'a>) -
         op: names.get(&span.name),
         peer,
         failed: span.status.as_ref().is_some_and(|s| s.code() == StatusCode::Error),
+        weight: weight(&span.trace_state),
     })
 }
 
@@ -161,6 +163,15 @@ mod tests {
         ];
         for span in broken {
             assert_eq!(decode_export(&request(vec![], span), 64), (vec![], 1));
+        }
+    }
+
+    #[test]
+    fn a_threshold_in_the_trace_state_says_how_many_requests_a_span_stands_for() {
+        for (state, weight) in [("ot=th:c", Some(4.0)), ("", None), ("ot=th:nonsense", None)] {
+            let span = OtlpSpan { trace_state: state.into(), ..client_span(vec![]) };
+            let (spans, _) = decode_export(&request(vec![], span), 64);
+            assert_eq!(spans[0].weight, weight, "{state:?}");
         }
     }
 

@@ -10,6 +10,7 @@ mod names;
 mod origin;
 mod read;
 mod reflection;
+mod tracestate;
 mod wanted;
 
 pub use decode::decode_export;

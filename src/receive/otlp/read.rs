@@ -6,6 +6,7 @@
 use super::attributes::{OF_CLIENT, OF_RESOURCE, peer, place};
 use super::names::Names;
 use super::origin::Origin;
+use super::tracestate::weight;
 use super::wanted::{Wanted, add};
 use crate::data::{Half, Peer, Span};
 use crate::receive::error::Rejection;
@@ -148,6 +149,7 @@ impl<'a> Reader<'a> {
             op: self.names.get(wire.name),
             peer,
             failed: wire.status == ERROR,
+            weight: std::str::from_utf8(wire.state).ok().and_then(weight),
         }))
     }
 
@@ -169,6 +171,7 @@ impl<'a> Reader<'a> {
 struct Wire<'a> {
     trace: &'a [u8],
     id: &'a [u8],
+    state: &'a [u8],
     parent: &'a [u8],
     name: &'a str,
     kind: i32,
@@ -189,6 +192,7 @@ impl<'a> Wire<'a> {
             match tag {
                 1 => wire.trace = value.bytes()?,
                 2 => wire.id = value.bytes()?,
+                3 => wire.state = value.bytes()?,
                 4 => wire.parent = value.bytes()?,
                 5 => wire.name = value.text()?,
                 6 => wire.kind = value.varint()? as i32,

@@ -197,11 +197,8 @@ impl<'a, 'l, W: Fn(&str) -> bool> Reader<'a, 'l, W> {
             let (what, key) = ("number of series", "receive.request_series_max");
             return Err(Rejection::TooLarge { what, key, max });
         }
-        let mut series = Series {
-            samples: Vec::with_capacity(self.survey.samples),
-            histograms: Vec::with_capacity(self.survey.histograms),
-            ..Series::default()
-        };
+        let mut series =
+            Series { histograms: Vec::with_capacity(self.survey.histograms), ..Series::default() };
         if let Some(why) = self.values(bytes, &mut series)? {
             return Ok(Err(Fault::Histogram(metric, why)));
         }

@@ -60,6 +60,7 @@ impl Known {
             return;
         }
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.expect(learnt.len());
         for (bytes, labels) in learnt {
             self.forgotten.inc_by(table.learn(bytes, labels));
         }
@@ -104,6 +105,15 @@ impl Table {
             entry.is_used.store(true, Ordering::Relaxed);
         }
         Some(&entry.labels)
+    }
+
+    /// Makes the table large enough for `more` series at once, instead of step by step.
+    fn expect(&mut self, more: usize) {
+        let room = self.series_max.saturating_sub(self.by_bytes.len());
+        // At least by half, or many small requests would each move everything.
+        if self.by_bytes.capacity() < self.by_bytes.len() + more.min(room) {
+            self.by_bytes.reserve(more.max(self.by_bytes.len() / 2).min(room));
+        }
     }
 
     /// Adds a series; returns how many are unknown for want of room.

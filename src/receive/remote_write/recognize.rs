@@ -1,19 +1,20 @@
-//! The short way for series that came before: their labels are not looked at.
+//! The short way for series that came before and for those that nobody wants: their labels are not looked at.
 
 use super::decode::{Reader, sample};
+use super::histogram::varints;
 use crate::data::{Labels, Series};
 use crate::receive::fields::Fields;
 
 impl<'a, W: Fn(&str) -> bool> Reader<'a, '_, W> {
-    /// Takes a series that came before, without a look at its labels. `None` when it is new, or when there
-    /// is anything about it that needs a closer look.
+    /// Takes a series that came before, or passes over one that nobody wants, without a look at its labels.
+    /// `None` when it is new, or when there is anything about it that needs a closer look.
     pub(super) fn recognize(&mut self, bytes: &'a [u8]) -> Option<()> {
         if self.request.series.len() >= self.limits.request_series {
             return None;
         }
         let metric = self.shape.metric(bytes)?;
         if !self.survey.decide(metric, &self.is_wanted) {
-            return None;
+            return self.pass(bytes);
         }
         let (key, rest) = self.key.of(bytes, &self.shape)?;
         let labels = self.known.get(key)?;
@@ -22,10 +23,6 @@ impl<'a, W: Fn(&str) -> bool> Reader<'a, '_, W> {
         for field in Fields::new(rest) {
             let (tag, value) = field.ok()?;
             if tag == self.shape.samples {
-                if series.samples.is_empty() {
-                    // Mostly there is one.
-                    series.samples.reserve_exact(1);
-                }
                 series.samples.push(sample(value.fields().ok()?).ok()?);
             } else if tag == self.shape.histograms {
                 self.raw.read(value.fields().ok()?).ok()?;
@@ -47,6 +44,47 @@ impl<'a, W: Fn(&str) -> bool> Reader<'a, '_, W> {
         self.request.histograms += histograms as u64;
         self.request.exemplars += exemplars;
         self.request.series.push(series);
+        Some(())
+    }
+
+    /// Counts what a series holds whose metric, which comes first, nobody wants.
+    fn pass(&mut self, bytes: &'a [u8]) -> Option<()> {
+        let (mut references, mut highest) = (0_usize, 0);
+        let (mut samples, mut histograms, mut exemplars) = (0, 0, 0);
+        for field in Fields::new(bytes) {
+            let (tag, value) = field.ok()?;
+            if tag == 1 && self.shape.symbols.is_some() {
+                let mut refer =
+                    |n: u64| (references, highest) = (references + 1, highest.max(n as u32));
+                varints(value, &mut refer).ok()?;
+                continue;
+            }
+            let mut nothing = 0;
+            let count = if tag == self.shape.samples {
+                &mut samples
+            } else if tag == self.shape.histograms {
+                &mut histograms
+            } else if tag == self.shape.exemplars {
+                &mut exemplars
+            } else if tag == 1 {
+                &mut nothing
+            } else {
+                continue;
+            };
+            value.bytes().ok()?;
+            *count += 1;
+        }
+        if let Some(symbols) = self.shape.symbols {
+            let is_odd = !references.is_multiple_of(2) || highest as usize >= symbols.len();
+            let is_mixed = samples > 0 && histograms > 0;
+            if is_odd || is_mixed || samples + histograms + exemplars == 0 {
+                return None;
+            }
+        }
+        self.request.samples += samples;
+        self.request.histograms += histograms;
+        self.request.exemplars += exemplars;
+        self.request.ignored += samples + histograms;
         Some(())
     }
 

@@ -28,7 +28,8 @@ impl<'a, 'l> Shape<'a, 'l> {
 }
 
 impl<'a> Shape<'a, '_> {
-    /// The metric of a series, if its name comes first, as it does where senders sort.
+    /// The metric of a series, if its name comes first, as it does where senders sort, and nothing about that
+    /// label is odd.
     pub(super) fn metric(&self, bytes: &'a [u8]) -> Option<&'a str> {
         let (1, value) = Fields::new(bytes).next()?.ok()? else { return None };
         let mut fields = value.fields().ok()?;
@@ -36,11 +37,11 @@ impl<'a> Shape<'a, '_> {
             let ((1, name), (2, metric)) = (fields.next()?.ok()?, fields.next()?.ok()?) else {
                 return None;
             };
-            let is_name = name.bytes().ok()? == METRIC.as_bytes();
-            return if is_name { metric.text().ok() } else { None };
+            let is_name = name.bytes().ok()? == METRIC.as_bytes() && fields.is_done();
+            return if is_name { metric.text().ok().filter(|m| !m.is_empty()) } else { None };
         };
         let mut next = || symbols.get(fields.varint().ok()? as u32 as usize).copied();
-        if next()? == METRIC { next() } else { None }
+        if next()? == METRIC { next().filter(|m| !m.is_empty()) } else { None }
     }
 }
 

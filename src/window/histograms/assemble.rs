@@ -211,6 +211,7 @@ impl Assembled {
             kind,
             count: count.round() as u64,
             failed: failed.min(count).round() as u64,
+            seen_ratio: 1.0,
             client,
             server,
             request: delay,

@@ -87,5 +87,6 @@ pub(crate) fn span(service: &str, trace: u128, id: u64, start: EventTime, ms: u6
         node: Name::default(),
         peer: None,
         failed: false,
+        weight: None,
     }
 }

@@ -123,6 +123,7 @@ impl Desk {
             op: self.orders.service.ops[op].name.as_str().into(),
             peer: None,
             failed: !is_done,
+            weight: None,
         });
         answer(if is_done { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE })
     }

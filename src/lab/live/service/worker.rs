@@ -277,6 +277,7 @@ fn put_client_span(
         op: call.op.as_str().into(),
         peer: Some(Peer { name: call.service.as_str().into(), kind }),
         failed,
+        weight: None,
     });
 }
 

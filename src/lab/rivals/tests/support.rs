@@ -42,6 +42,7 @@ fn frame(number: usize, state: &State, rng: &mut SmallRng) -> Frame {
             kind: RpcKind::Paired,
             count: 100,
             failed: 0,
+            seen_ratio: 1.0,
             client: latency,
             server: latency,
             request: Percentiles::default(),

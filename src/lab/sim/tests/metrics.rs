@@ -83,7 +83,7 @@ fn counters_never_decrease_and_are_sampled_as_often_as_asked() {
     for faults in [&[][..], &faults, &[]] {
         for series in sim.run(INTERVAL, 1.0, faults).series {
             let is_counter = series.label("__name__").unwrap().ends_with("_total");
-            for sample in series.samples {
+            for sample in &*series.samples {
                 let now = (sample.time_ms, sample.value);
                 if let Some((time_ms, value)) = last.insert(series.labels.clone(), now) {
                     assert!(!is_counter || sample.value >= value, "{:?}", series.labels);

@@ -22,6 +22,7 @@ fn span(half: Half, service: &str, (id, parent): (u64, u64), ms: u64) -> Span {
         op: "get".into(),
         peer: None,
         failed: false,
+        weight: None,
     }
 }
 
