@@ -206,6 +206,17 @@ fn a_container_of_the_engine_grows_by_the_limit_it_has() {
 }
 
 #[test]
+fn what_a_container_keeps_is_its_use_without_files_that_can_be_dropped() {
+    let kept = |stats: Value| docker::kept_bytes(&json!({"memory_stats": stats}));
+    let files = json!({"anon": 600, "inactive_file": 200, "active_file": 100, "shmem": 50});
+    assert_eq!(kept(json!({"usage": 1000, "stats": files})), 700.0);
+    let files = json!({"inactive_file": 1, "total_inactive_file": 200, "total_active_file": 100});
+    assert_eq!(kept(json!({"usage": 1000, "stats": files})), 700.0);
+    // It does not run.
+    assert_eq!(kept(json!({})), 0.0);
+}
+
+#[test]
 fn names_that_are_no_names_do_not_become_urls() {
     for (runs, is_good) in [
         (Runs::Deployment("shop/redis".into()), true),
