@@ -100,7 +100,7 @@ async fn grown(config: &Config, resource: Resource) -> Outside {
     outlook.resizables[0].grow(1.5).unwrap().0
 }
 
-fn order(change: &Outside) -> Order {
+fn order(changes: &[Outside]) -> Order {
     Order {
         fix: "f".into(),
         diagnosis: "d".into(),
@@ -109,26 +109,30 @@ fn order(change: &Outside) -> Order {
         rung: 0,
         kind: ActionKind::ScaleOut,
         changes: vec![],
-        outside: vec![change.clone()],
+        outside: changes.to_vec(),
         note: String::new(),
     }
 }
 
-/// What comes of commands about one change.
+/// What comes of commands about one change, or several.
 struct Hand<'a> {
     config: &'a Config,
-    change: &'a Outside,
+    changes: &'a [Outside],
     metrics: Metrics,
 }
 
 impl<'a> Hand<'a> {
     fn new(config: &'a Config, change: &'a Outside) -> Self {
+        Self::of_several(config, std::slice::from_ref(change))
+    }
+
+    fn of_several(config: &'a Config, changes: &'a [Outside]) -> Self {
         let metrics = Metrics::register(&mut Registry::default(), config);
-        Self { config, change, metrics }
+        Self { config, changes, metrics }
     }
 
     async fn does(&self, command: fn(Order) -> Command) -> Word {
-        let order = order(self.change);
+        let order = order(self.changes);
         carry(&command(order.clone()), &order, self.config, &self.metrics).await
     }
 }
@@ -232,6 +236,38 @@ async fn another_pod_under_the_same_name_is_let_alone() {
     let word = hand.does(Command::Revert).await;
     assert!(matches!(&word, Word::Reverted(note) if note.contains("is gone")), "{word:?}");
     assert_eq!(server.at(RESIZE, LIMIT), "750m");
+}
+
+const OTHER_RESIZE: &str = "/api/v1/namespaces/shop/pods/redis-7c9-x2/resize";
+const OTHER_UID: &str = "22222222-d9cb-469f-a165-70867728950e";
+
+/// A second replica of the deployment, and both grown in the plan.
+async fn two_pods(server: &ApiServer, config: &Config) -> Vec<Outside> {
+    let mut other = pod();
+    other["metadata"]["name"] = json!("redis-7c9-x2");
+    other["metadata"]["uid"] = json!(OTHER_UID);
+    server.put(PODS, json!({"kind": "PodList", "items": [pod(), other.clone()]}));
+    server.put(OTHER_RESIZE, other);
+    let outlook = ask(config, Resource::Cpu).await;
+    outlook.resizables.iter().map(|pod| pod.grow(1.5).unwrap().0).collect()
+}
+
+#[tokio::test]
+async fn one_pod_that_does_not_shrink_again_does_not_keep_the_others() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, config) = cluster(home.path()).await;
+    let changes = two_pods(&server, &config).await;
+    let hand = Hand::of_several(&config, &changes);
+    assert_eq!(hand.does(Command::Apply).await, Word::InForce);
+    let limits = || (server.at(RESIZE, LIMIT), server.at(OTHER_RESIZE, LIMIT));
+    assert_eq!(limits(), (json!("750m"), json!("750m")));
+    server.state.lock().unwrap().guarded.insert(RESIZE.into());
+    let word = hand.does(Command::Revert).await;
+    assert!(matches!(&word, Word::NotReverted(why) if why.contains("quota")), "{word:?}");
+    assert_eq!(limits(), (json!("750m"), json!("500m")));
+    server.state.lock().unwrap().guarded.clear();
+    assert_eq!(hand.does(Command::Revert).await, reverted());
+    assert_eq!(limits(), (json!("500m"), json!("500m")));
 }
 
 #[tokio::test]

@@ -41,27 +41,50 @@ impl Way {
 
 /// Does what is commanded, object by object.
 pub async fn carry(command: &Command, order: &Order, config: &Config, metrics: &Metrics) -> Word {
-    let mut notes = Vec::new();
+    let word = match command {
+        Command::Apply(_) => apply_all(order, config).await,
+        Command::Renew(_) | Command::Set(_) => check_all(order, config).await,
+        Command::Revert(_) => revert_all(order, config).await,
+    };
+    if !matches!(word, Word::InForce | Word::Reverted(_)) {
+        metrics.refused.get_or_create(&ReasonLabels { reason: OUTSIDE }).inc();
+    }
+    word
+}
+
+/// Ends at the first that cannot be had. What was done before it is taken back by whoever commands.
+async fn apply_all(order: &Order, config: &Config) -> Word {
     for change in &order.outside {
-        let done = match command {
-            Command::Apply(_) => apply(change, config).await.map_err(Word::Refused),
-            Command::Renew(_) | Command::Set(_) => check(change, config).await,
-            Command::Revert(_) => revert(change, config).await.map_err(Word::NotReverted),
-        };
-        match done {
-            Ok(note) => notes.push(note),
-            Err(word) => {
-                metrics.refused.get_or_create(&ReasonLabels { reason: OUTSIDE }).inc();
-                // Whatever was done before this one is taken back by whoever commands.
-                return word;
-            }
+        if let Err(why) = apply(change, config).await {
+            return Word::Refused(why);
         }
     }
-    notes.retain(|note| !note.is_empty());
-    match command {
-        Command::Revert(_) => Word::Reverted(notes.join("; ")),
-        _ => Word::InForce,
+    Word::InForce
+}
+
+async fn check_all(order: &Order, config: &Config) -> Word {
+    for change in &order.outside {
+        if let Err(word) = check(change, config).await {
+            return word;
+        }
     }
+    Word::InForce
+}
+
+/// Goes through all of them: one that does not go back must not keep the others.
+async fn revert_all(order: &Order, config: &Config) -> Word {
+    let (mut notes, mut faults) = (Vec::new(), Vec::new());
+    for change in &order.outside {
+        match revert(change, config).await {
+            Ok(note) => notes.push(note),
+            Err(why) => faults.push(why),
+        }
+    }
+    if !faults.is_empty() {
+        return Word::NotReverted(faults.join("; "));
+    }
+    notes.retain(|note| !note.is_empty());
+    Word::Reverted(notes.join("; "))
 }
 
 async fn apply(change: &Outside, config: &Config) -> Result<String, String> {

@@ -31,6 +31,8 @@ pub(crate) struct State {
     pub(crate) used: BTreeSet<String>,
     /// Done before the next patch is looked at: somebody else is quicker.
     pub(crate) meanwhile: Option<(String, String, Value)>,
+    /// Objects that nobody may write: a quota or a webhook is in the way.
+    pub(crate) guarded: BTreeSet<String>,
 }
 
 /// The server; it ends with the runtime.
@@ -122,6 +124,9 @@ impl ApiServer {
 
     fn patch(&self, path: &str, patch: &[Value]) -> Response<Body> {
         let mut state = self.state.lock().unwrap();
+        if state.guarded.contains(path) {
+            return status(StatusCode::FORBIDDEN, "Forbidden", "exceeded quota: compute");
+        }
         if let Some((of, pointer, value)) = state.meanwhile.take() {
             *state.objects.get_mut(&of).unwrap().pointer_mut(&pointer).unwrap() = value;
         }
