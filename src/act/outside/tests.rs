@@ -113,6 +113,19 @@ fn replicas_are_accused_by_name_uid_or_container() {
     };
     assert!(is(&[]) && is(&["redis-1"]) && is(&["shop/redis-1"]) && is(&["u-1"]));
     assert!(is(&[&id]) && is(&[&id[..12]]) && !is(&["redis-2"]) && !is(&["redis"]));
+    assert!(is(&[&format!("containerd://{id}")]) && !is(&[&id[1..13]]) && !is(&[&id[..11]]));
+}
+
+#[test]
+fn a_replica_whose_name_begins_like_the_accused_one_is_not_accused() {
+    let named = |name: &str, uid: &str| json!({"metadata": {"name": name, "uid": uid}});
+    let is = |pod: &Value, name: &str| pods::is_accused(pod, &[name.to_string()]);
+    let tenth = named("kafka-broker-10", "7e5c1a2b-d9cb-469f-a165-70867728950e");
+    assert!(is(&tenth, "kafka-broker-10") && is(&tenth, "shop/kafka-broker-10"));
+    assert!(!is(&tenth, "kafka-broker-1"));
+    // The name of a Deployment is in those of all its pods.
+    assert!(!is(&named("checkout-api-7c9d8-x1", "u"), "checkout-api"));
+    assert!(!is(&tenth, "7e5c1a2b-d9cb"));
 }
 
 #[test]
