@@ -1,6 +1,8 @@
 //! Carries commands out: asks the helpers, or runs the operator's command, and puts what came of it in one
 //! word.
 
+use std::time::Duration;
+
 use tokio::task::JoinSet;
 
 use super::client::{Error, Helpers};
@@ -20,12 +22,24 @@ pub(super) async fn perform(
     metrics: &Metrics,
 ) -> Word {
     let order = command.order().clone();
-    match order.means() {
-        Means::Helpers => {}
-        Means::Outside => return carry(command, &order, config, metrics).await,
-        Means::Command => return by_command(command, &order, config, metrics).await,
+    let word = match order.means() {
+        Means::Helpers => by_helpers(command, order, helpers, config.lease, metrics).await,
+        Means::Outside => carry(command, &order, config, metrics).await,
+        Means::Command => by_command(command, &order, config, metrics).await,
+    };
+    if matches!(word, Word::NotReverted(_)) {
+        metrics.revert_failures.inc();
     }
-    let lease = config.lease;
+    word
+}
+
+async fn by_helpers(
+    command: &Command,
+    order: Order,
+    helpers: &Helpers,
+    lease: Duration,
+    metrics: &Metrics,
+) -> Word {
     match command {
         Command::Apply(_) => {
             let note = order.note.clone();

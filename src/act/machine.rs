@@ -6,10 +6,14 @@
 //!     └──────── next rung ◀──┴────────────┴──────────── reverting ◀───────────┘ failed, reverted
 //! ```
 
+mod time;
+
+pub(super) use time::is_stuck;
+
 use std::time::Duration;
 
 use super::config::Config;
-use super::event::{Command, Means, Order, Word};
+use super::event::{Command, Order, Word};
 use crate::data::{
     ActMode, ActionKind, Afterwards, AlertStatus, Change, EventTime, FixProblem, FixRecord,
     FixState, FixStep, Frame, Value,
@@ -19,9 +23,6 @@ use crate::data::{
 const STEPS_MAX: usize = 64;
 /// Attempts at one rung whose lease was lost, and at undoing what a command did.
 const ATTEMPTS_MAX: usize = 3;
-/// Attempts at undoing what was changed outside of nodes: an API server may be away for a while. With the
-/// default lease this is an hour.
-const OUTSIDE_ATTEMPTS_MAX: usize = 180;
 /// A fix that was needed when it was taken back is held this many times longer at most.
 const PATIENCE_MAX: usize = 8;
 
@@ -294,74 +295,6 @@ impl Machine<'_> {
             }
             None => self.take_back(Afterwards::End(FixState::Done), why),
         }
-    }
-
-    /// Time has passed. `is_asked`: a command of it has not ended yet.
-    pub(super) fn tick(&mut self, is_asked: bool) -> Option<Command> {
-        match self.fix.state {
-            FixState::Reverting => self.tick_reverting(is_asked),
-            FixState::Applying if !is_asked => Some(self.take_up()),
-            state if state.is_in_force() => self.tick_in_force(is_asked),
-            _ => None,
-        }
-    }
-
-    /// Nobody knows how far it came: the sidecar was away. Asking for renewal tells.
-    fn take_up(&mut self) -> Command {
-        if self.order().means() == Means::Command {
-            let why = "the sidecar ended while the command ran; nobody knows what became of it";
-            return self.take_back(Afterwards::End(FixState::Failed), why);
-        }
-        Command::Renew(self.order())
-    }
-
-    fn tick_in_force(&mut self, is_asked: bool) -> Option<Command> {
-        let watch = self.fix.watch.clone();
-        let order = self.order();
-        let ended = Afterwards::End(FixState::Reverted);
-        if since(watch.applied_at, self.now) > self.config.hold_max {
-            let most = self.config.hold_max;
-            let why =
-                format!("in force for longer than act.hold_max ({most:?}): a person must look");
-            return Some(self.take_back(ended, why));
-        }
-        if since(watch.looked_at.max(watch.applied_at), self.now) > self.config.blind_max {
-            let most = self.config.blind_max;
-            let why =
-                format!("no interval with requests for {most:?}: nobody can tell whether it helps");
-            return Some(self.take_back(ended, why));
-        }
-        let means = order.means();
-        if means == Means::Command {
-            return None;
-        }
-        if means == Means::Helpers && since(watch.renewed_at, self.now) > self.config.lease {
-            let why = "no helper has answered for a whole lease, so it has ended";
-            return Some(self.lost(false, why));
-        }
-        (!is_asked).then_some(Command::Renew(order))
-    }
-
-    fn tick_reverting(&mut self, is_asked: bool) -> Option<Command> {
-        if is_asked {
-            return None;
-        }
-        let means = self.order().means();
-        let most = if means == Means::Outside { OUTSIDE_ATTEMPTS_MAX } else { ATTEMPTS_MAX };
-        if means != Means::Helpers && self.fix.watch.attempts >= most {
-            let why = format!("{}; undo it by hand", self.fix.reason);
-            self.go(FixState::Failed, why);
-            return None;
-        }
-        // Nobody renews: a helper that cannot be reached undoes it by itself.
-        let asked_at = self.fix.watch.renewed_at.max(Some(self.fix.updated_at));
-        let is_over = since(asked_at, self.now) > self.config.lease;
-        if means == Means::Helpers && is_over && self.fix.watch.attempts > ATTEMPTS_MAX {
-            self.fix.reason.push_str("; its lease has ended by now, see `sage-helper list`");
-            self.go_on();
-            return None;
-        }
-        Some(Command::Revert(self.order()))
     }
 }
 
