@@ -271,6 +271,38 @@ async fn one_pod_that_does_not_shrink_again_does_not_keep_the_others() {
 }
 
 #[tokio::test]
+async fn one_pod_that_goes_does_not_end_what_the_others_were_given() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, config) = cluster(home.path()).await;
+    let changes = two_pods(&server, &config).await;
+    let hand = Hand::of_several(&config, &changes);
+    assert_eq!(hand.does(Command::Apply).await, Word::InForce);
+    let remove = |path: &str| drop(server.state.lock().unwrap().objects.remove(path));
+    remove(RESIZE);
+    assert_eq!(hand.does(Command::Renew).await, Word::InForce);
+    // Somebody else's value counts all the same.
+    server.set(OTHER_RESIZE, LIMIT, json!("900m"));
+    let word = hand.does(Command::Renew).await;
+    assert!(
+        matches!(&word, Word::Lost { is_foreign: true, why } if why.contains("900m")),
+        "{word:?}"
+    );
+    server.set(OTHER_RESIZE, LIMIT, json!("750m"));
+    let word = hand.does(Command::Revert).await;
+    assert!(
+        matches!(&word, Word::Reverted(note) if note.contains("x1/resize is gone")),
+        "{word:?}"
+    );
+    assert_eq!(server.at(OTHER_RESIZE, LIMIT), "500m");
+    remove(OTHER_RESIZE);
+    let word = hand.does(Command::Renew).await;
+    assert!(
+        matches!(&word, Word::Lost { is_foreign: true, why } if why.contains("x2/resize is gone")),
+        "{word:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_said_in_the_plan() {
     let home = tempfile::tempdir().unwrap();
     let (server, config) = cluster(home.path()).await;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::super::config::Config;
 use super::super::event::{Command, Order, Word};
 use super::super::metrics::{Metrics, OUTSIDE, ReasonLabels};
+use super::super::tally::{Kept, kept};
 use super::docker;
 use super::kubernetes;
 use super::standing::{Standing, standing};
@@ -63,12 +64,17 @@ async fn apply_all(order: &Order, config: &Config) -> Word {
 }
 
 async fn check_all(order: &Order, config: &Config) -> Word {
+    let mut all = Vec::new();
     for change in &order.outside {
-        if let Err(word) = check(change, config).await {
-            return word;
+        let one = check(change, config).await;
+        let is_over = matches!(&one, Kept::Word(word) if *word != Word::InForce);
+        all.push(one);
+        if is_over {
+            // The others cannot change what that means.
+            break;
         }
     }
-    Word::InForce
+    kept(all)
 }
 
 /// Goes through all of them: one that does not go back must not keep the others.
@@ -114,17 +120,20 @@ async fn apply(change: &Outside, config: &Config) -> Result<String, String> {
 }
 
 /// Whether it still is as we set it.
-async fn check(change: &Outside, config: &Config) -> Result<String, Word> {
-    let object = read(change, config).await.map_err(Word::Unheard)?;
+async fn check(change: &Outside, config: &Config) -> Kept {
+    let object = match read(change, config).await {
+        Ok(object) => object,
+        Err(why) => return Kept::Word(Word::Unheard(why)),
+    };
     let why = match standing(change, object.as_ref()) {
-        Standing::Ours => return Ok(String::new()),
+        Standing::Ours => return Kept::Word(Word::InForce),
+        Standing::Gone => return Kept::Gone(format!("{} is gone", change.object)),
         Standing::Old => format!("somebody else has set {} back", change.object),
         Standing::Foreign(what) | Standing::Mixed(_, what) => {
             format!("somebody else has set {what} of {}", change.object)
         }
-        Standing::Gone => format!("{} is gone", change.object),
     };
-    Err(Word::Lost { is_foreign: true, why })
+    Kept::Word(Word::Lost { is_foreign: true, why })
 }
 
 async fn revert(change: &Outside, config: &Config) -> Result<String, String> {
