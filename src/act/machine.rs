@@ -13,7 +13,7 @@ pub(super) use time::is_stuck;
 use std::time::Duration;
 
 use super::config::Config;
-use super::event::{Command, Order, Word};
+use super::event::{Command, Means, Order, Word};
 use crate::data::{
     ActMode, ActionKind, Afterwards, AlertStatus, Change, EventTime, FixProblem, FixRecord,
     FixState, FixStep, Frame, Value,
@@ -71,6 +71,10 @@ impl Machine<'_> {
             outside: rung.map(|r| r.outside.clone()).unwrap_or_default(),
             note: format!("{service}: diagnosis {diagnosis}").chars().take(200).collect(),
         }
+    }
+
+    fn is_outside(&self) -> bool {
+        self.order().means() == Means::Outside
     }
 
     /// The helpers are asked. Everything that must hold for that has been found to hold.
@@ -168,6 +172,14 @@ impl Machine<'_> {
                 self.fix.watch.attempts += 1;
                 self.wait(format!("not undone yet: {why}"));
                 None
+            }
+            (FixState::Applying, Word::Lost { .. }) if self.fix.watch.is_unwanted => {
+                Some(self.take_back(Afterwards::End(FixState::Reverted), "reverted on request"))
+            }
+            (FixState::Applying, Word::Lost { why, .. }) if self.is_outside() => {
+                // Only a sidecar that is back asks that. It may have ended before it had written anything:
+                // then it is nobody else who set the old value.
+                Some(self.lost(false, &format!("the sidecar ended while it was asking ({why})")))
             }
             (_, Word::Lost { is_foreign, why }) if state.is_in_flight() => {
                 (state != FixState::Reverting).then(|| self.lost(is_foreign, &why))

@@ -78,3 +78,40 @@ fn what_cannot_be_taken_back_is_tried_for_ever_and_keeps_only_its_own_service_wa
     next.told(&back[0], reverted());
     assert_eq!(next.state(), FixState::Reverted);
 }
+
+#[test]
+fn a_sidecar_that_died_before_it_wrote_tries_again_and_blames_nobody() {
+    let config = config(ActMode::Auto);
+    let (stage, apply) = asked(&config);
+    let mut next = restart(&stage, &config);
+    next.book.take_up(next.now);
+    let renew = next.tick(1);
+    assert!(matches!(renew.as_slice(), [Command::Renew(_)]), "{renew:?}");
+    let lost = Word::Lost { is_foreign: true, why: "somebody else has set it back".into() };
+    // Some of it may have been written.
+    let back = next.told(&renew[0], lost.clone());
+    assert!(matches!(back.as_slice(), [Command::Revert(_)]), "{back:?}");
+    let again = next.told(&back[0], reverted());
+    assert_eq!(again, [apply], "it still fires and still misses");
+    // Once it is known to be in force, only somebody else can have set it back.
+    next.told(&again[0], Word::InForce);
+    let back = next.told(&renew[0], lost);
+    assert!(next.told(&back[0], reverted()).is_empty());
+    assert_eq!(next.state(), FixState::Failed);
+    assert!(next.reason().starts_with("let go"), "{}", next.reason());
+}
+
+#[test]
+fn what_somebody_wanted_gone_while_it_was_applied_is_not_tried_again_after_a_restart() {
+    let config = config(ActMode::Auto);
+    let (mut stage, apply) = asked(&config);
+    assert!(wish_it_gone(&mut stage).is_empty());
+    for is_foreign in [true, false] {
+        let mut next = restart(&stage, &config);
+        next.book.take_up(next.now);
+        assert!(matches!(next.tick(1).as_slice(), [Command::Renew(_)]));
+        let back = next.told(&apply, Word::Lost { is_foreign, why: "w".into() });
+        assert!(next.told(&back[0], reverted()).is_empty(), "it is not asked for again");
+        assert_eq!(next.state(), FixState::Reverted);
+    }
+}
