@@ -73,7 +73,8 @@ impl Signals {
 /// Serves until SIGTERM or SIGINT, then puts everything back.
 ///
 /// # Errors
-/// When a part of the helper dies. Nothing is put back then but by the next start.
+/// When a part of the helper dies: nothing is put back then but by the next start. And when something could
+/// not be put back.
 pub(crate) fn serve(Confined(ready): Confined) -> Result<(), Error> {
     let Ready { keeper, listener, remote, socket, .. } = ready;
     let (waker, woken) = UnixStream::pair().map_err(Error::Signals)?;
@@ -111,15 +112,22 @@ pub(crate) fn serve(Confined(ready): Confined) -> Result<(), Error> {
         let next = shared.keeper.lock().map_err(|_| Error::Broken)?.tick(Now::read());
         wait(&woken, next.min(look_at).saturating_sub(clock::since_boot()))?;
     }
-    let stopped = shared.keeper.lock().map_err(|_| Error::Broken)?.stop(Now::read());
+    let (stopped, count) = {
+        let mut keeper = shared.keeper.lock().map_err(|_| Error::Broken)?;
+        (keeper.stop(Now::read()), keeper.held())
+    };
     // It may have been removed by hand; it is of no use any more either way.
     drop(std::fs::remove_file(&path));
     match stopped {
-        Ok(ended) => tracing::info!(fixes = ended.len(), "stopped, everything is put back"),
-        // The journal keeps it for the next start.
-        Err(refusal) => tracing::error!(%refusal, "stopped, but not everything is put back"),
+        Ok(ended) => {
+            tracing::info!(fixes = ended.len(), "stopped, everything is put back");
+            Ok(())
+        }
+        Err(refusal) => {
+            tracing::error!(%refusal, "stopped, but not everything is put back");
+            Err(Error::Held { count })
+        }
     }
-    Ok(())
 }
 
 /// Certificates may have been exchanged.

@@ -177,7 +177,8 @@ fn a_memory_limit_is_not_put_back_below_what_has_grown_since() {
     keeper.tick(at(200));
     assert!(keeper.stop(at(201)).is_err());
     drop(keeper);
-    let (mut keeper, _) = node.restart();
+    let (mut keeper, recovered) = node.restart();
+    assert_eq!((recovered.unwrap(), keeper.held()), (0, 1));
     assert_eq!((node.read("", hard), node.journal()), ("1610612736".into(), vec!["m.json".into()]));
     // Files are dropped by the kernel itself.
     grow("1400000000", "400000000");
