@@ -17,7 +17,7 @@ use super::line::{Line, Lines};
 use super::peer::identify;
 use super::places::{Place, Places};
 use super::policy::SocketPolicy;
-use super::remote::{Identity, Remote};
+use super::remote::{Admission, Identity, Remote};
 use super::start::{Confined, Ready};
 use super::stream::{Stream, TlsStream};
 use crate::wire::{self, Answer, Code, Refusal};
@@ -214,9 +214,9 @@ fn accept_remote(listener: &TcpListener, identity: &Arc<Identity>, shared: &Arc<
         let (serving, identity, places) =
             (Arc::clone(shared), Arc::clone(identity), Arc::clone(&places));
         let client = move || match greet(tcp, &identity, &places) {
-            Ok((mut stream, asker, edition, place)) => {
+            Ok((mut stream, asker, admission, place)) => {
                 drop(stranger);
-                let is_current = || identity.is_current(edition);
+                let is_current = || identity.is_current(admission, clock::since_boot());
                 if let Err(error) = converse(&mut stream, &asker, &serving, is_current) {
                     tracing::debug!(%asker, %error, "connection broke");
                 }
@@ -236,8 +236,8 @@ fn greet(
     tcp: TcpStream,
     identity: &Identity,
     places: &Arc<Places>,
-) -> Result<(TlsStream, Asker, u64, Place), String> {
-    let (session, edition) = identity.session().map_err(|e| e.to_string())?;
+) -> Result<(TlsStream, Asker, Admission, Place), String> {
+    let (session, admission) = identity.session(clock::since_boot()).map_err(|e| e.to_string())?;
     let within = identity.policy.handshake_timeout;
     let mut stream = TlsStream::accept(tcp, session, within).map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock => format!("no handshake within {within:?}"),
@@ -249,7 +249,7 @@ fn greet(
             Refusal::new(Code::Peer, reason, "have the operator add it, or show another one")
         }
         Some(name) => match places.take() {
-            Some(place) => return Ok((stream, Asker::Remote(name.into()), edition, place)),
+            Some(place) => return Ok((stream, Asker::Remote(name.into()), admission, place)),
             None => too_many("tcp", places),
         },
     };

@@ -262,6 +262,21 @@ fn exchanged_certificates_count_at_once_and_the_old_ones_no_more() {
     assert!(code == Some(0) && log.contains("certificates are read again"), "{log}");
 }
 
+/// A certificate is looked at in the handshake only, so that comes again.
+#[test]
+fn a_connection_is_not_served_for_ever() {
+    let node = Node::new();
+    let keys = Keys::of(&node);
+    let helper = start(&node, &keys, "", "connection_age_max = \"1s\"");
+    let connect = || {
+        let line = Line::connect(helper.tcp.unwrap(), &keys.authority, Some(&keys.sidecar));
+        std::cell::RefCell::new(line)
+    };
+    let old = connect();
+    until("it is closed, though it never was idle", || !old.borrow_mut().ping());
+    until("whoever comes again is served", || connect().borrow_mut().ping());
+}
+
 fn fails(policy: &Path) -> (Option<i32>, String) {
     let output = sage_helper().arg("--policy").arg(policy).output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
