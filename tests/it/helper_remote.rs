@@ -246,8 +246,9 @@ fn exchanged_certificates_count_at_once_and_the_old_ones_no_more() {
     let good = std::fs::read(node.path("helper.key")).unwrap();
     std::fs::write(node.path("helper.key"), "half of a key").unwrap();
     helper.signal(Signal::HUP);
-    std::fs::write(node.path("helper.key"), good).unwrap();
+    until("it is seen", || helper.log().contains("the old certificates stay in use"));
     assert!(old.ping());
+    std::fs::write(node.path("helper.key"), good).unwrap();
     let renewed = Keys { authority: Authority::new(&node.path(""), "renewed"), ..Keys::of(&node) };
     let sidecar = renewed.authority.issue("sidecar-2", &["sage.test"]);
     renewed.authority.issue("helper", &["127.0.0.1"]);
