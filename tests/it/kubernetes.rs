@@ -303,6 +303,22 @@ async fn one_pod_that_goes_does_not_end_what_the_others_were_given() {
 }
 
 #[tokio::test]
+async fn a_write_that_lands_after_its_time_is_taken_back_too() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, config) = cluster(home.path()).await;
+    let change = scale(&config).await;
+    let hand = Hand::new(&config, &change);
+    server.state.lock().unwrap().is_slow = true;
+    let word = hand.does(Command::Apply).await;
+    assert!(matches!(&word, Word::Refused(why) if why.contains("no answer")), "{word:?}");
+    // Whoever looks now sees the old value; the write comes right after.
+    assert_eq!(server.at(SCALE, REPLICAS), 2);
+    assert_eq!(hand.does(Command::Revert).await, reverted());
+    assert!(server.state.lock().unwrap().late.is_none());
+    assert_eq!(server.at(SCALE, REPLICAS), 2);
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_said_in_the_plan() {
     let home = tempfile::tempdir().unwrap();
     let (server, config) = cluster(home.path()).await;

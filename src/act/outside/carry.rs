@@ -77,12 +77,24 @@ async fn check_all(order: &Order, config: &Config) -> Word {
     kept(all)
 }
 
-/// Goes through all of them: one that does not go back must not keep the others.
+/// Goes through all of them: one that does not go back must not keep the others. What was never changed, as
+/// it seems, is looked at again: a write that was not answered in time may be carried out later than that.
 async fn revert_all(order: &Order, config: &Config) -> Word {
-    let (mut notes, mut faults) = (Vec::new(), Vec::new());
+    let (mut notes, mut faults, mut untouched) = (Vec::new(), Vec::new(), Vec::new());
     for change in &order.outside {
         match revert(change, config).await {
-            Ok(note) => notes.push(note),
+            Ok(Back::Now(note)) => notes.push(note),
+            Ok(Back::Already) => untouched.push(change),
+            Err(why) => faults.push(why),
+        }
+    }
+    if !untouched.is_empty() {
+        tokio::time::sleep(config.timeout).await;
+    }
+    for change in untouched {
+        match revert(change, config).await {
+            Ok(Back::Now(note)) => notes.push(note),
+            Ok(Back::Already) => {}
             Err(why) => faults.push(why),
         }
     }
@@ -93,12 +105,12 @@ async fn revert_all(order: &Order, config: &Config) -> Word {
     Word::Reverted(notes.join("; "))
 }
 
-async fn apply(change: &Outside, config: &Config) -> Result<String, String> {
+async fn apply(change: &Outside, config: &Config) -> Result<(), String> {
     for _ in 0..TRIES {
         let object = read(change, config).await?;
         match standing(change, object.as_ref()) {
             // Asked twice.
-            Standing::Ours => return Ok(String::new()),
+            Standing::Ours => return Ok(()),
             Standing::Old => {}
             Standing::Foreign(what) | Standing::Mixed(_, what) => {
                 return Err(format!(
@@ -111,7 +123,7 @@ async fn apply(change: &Outside, config: &Config) -> Result<String, String> {
         let object = object.unwrap_or_default();
         let edits: Vec<&Edit> = change.edits.iter().collect();
         match write(change, config, &object, &edits, Way::There).await {
-            Ok(()) => return Ok(String::new()),
+            Ok(()) => return Ok(()),
             Err(Trouble::Conflict(_)) => {}
             Err(Trouble::Failed(why)) => return Err(why),
         }
@@ -136,17 +148,25 @@ async fn check(change: &Outside, config: &Config) -> Kept {
     Kept::Word(Word::Lost { is_foreign: true, why })
 }
 
-async fn revert(change: &Outside, config: &Config) -> Result<String, String> {
+/// How a change is not in force any more.
+enum Back {
+    /// The old value was there.
+    Already,
+    /// It is there now, or somebody else's; what is worth knowing about that.
+    Now(String),
+}
+
+async fn revert(change: &Outside, config: &Config) -> Result<Back, String> {
     for _ in 0..TRIES {
         let object = read(change, config).await?;
         let (edits, note) = match standing(change, object.as_ref()) {
-            Standing::Old => return Ok(String::new()),
-            Standing::Gone => return Ok(format!("{} is gone", change.object)),
+            Standing::Old => return Ok(Back::Already),
+            Standing::Gone => return Ok(Back::Now(format!("{} is gone", change.object))),
             Standing::Foreign(what) => {
-                return Ok(format!(
+                return Ok(Back::Now(format!(
                     "somebody else had set {what} of {}; that stays",
                     change.object
-                ));
+                )));
             }
             Standing::Ours => (change.edits.iter().collect(), String::new()),
             Standing::Mixed(ours, what) => {
@@ -155,7 +175,7 @@ async fn revert(change: &Outside, config: &Config) -> Result<String, String> {
         };
         let object = object.unwrap_or_default();
         match write(change, config, &object, &edits, Way::Back).await {
-            Ok(()) => return Ok(note),
+            Ok(()) => return Ok(Back::Now(note)),
             Err(Trouble::Conflict(_)) => {}
             Err(Trouble::Failed(why)) => return Err(why),
         }
