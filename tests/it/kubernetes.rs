@@ -319,6 +319,31 @@ async fn a_write_that_lands_after_its_time_is_taken_back_too() {
 }
 
 #[tokio::test]
+async fn a_pod_is_found_on_whatever_page_of_the_list_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, config) = cluster(home.path()).await;
+    let page = |name: &str, next: &str| {
+        let mut pod = pod();
+        pod["metadata"]["name"] = json!(name);
+        json!({"kind": "PodList", "metadata": {"continue": next}, "items": [pod]})
+    };
+    server.put(PODS, page("redis-7c9-x1", "a=/"));
+    server.put(&format!("{PODS}?a%3D%2F"), page("redis-7c9-x2", ""));
+    let accused = async |name: &str| {
+        let accused = [name.to_string()];
+        let question = Question { service: "redis", resource: Resource::Cpu, accused: &accused };
+        let outlook = look(question, &config).await;
+        let objects = outlook.resizables.iter().map(|pod| pod.grow(1.5).unwrap().0.object);
+        (objects.collect::<Vec<_>>(), outlook.left_out)
+    };
+    assert_eq!(accused("redis-7c9-x2").await, (vec![OTHER_RESIZE.to_string()], vec![]));
+    // A list without an end is not read to the end, and that is said.
+    server.put(&format!("{PODS}?a%3D%2F"), page("redis-7c9-x2", "a=/"));
+    let (objects, left_out) = accused("redis-7c9-x3").await;
+    assert!(objects.is_empty() && left_out[0].contains("only 5000 pods"), "{left_out:?}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_said_in_the_plan() {
     let home = tempfile::tempdir().unwrap();
     let (server, config) = cluster(home.path()).await;

@@ -111,7 +111,10 @@ impl ApiServer {
         };
         self.state.lock().unwrap().used.extend(rule(&path, verb));
         if verb != "patch" {
-            return self.show(&path);
+            // A page of a list is an object of its own here.
+            let query = parts.uri.query().unwrap_or_default();
+            let page = query.split_once("continue=").map(|(_, token)| format!("?{token}"));
+            return self.show(&(path + &page.unwrap_or_default()));
         }
         if text(header::CONTENT_TYPE) != "application/json-patch+json" {
             let why = "the body of the request was in an unknown format";
