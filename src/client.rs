@@ -13,7 +13,8 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
+use hyper_rustls::builderstates::WantsSchemes;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::{Client as Pool, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::CertificateDer;
@@ -177,19 +178,17 @@ pub struct Client {
 impl Client {
     /// Calls go to `url` and what follows it.
     pub fn new(url: &str, login: &Login) -> Self {
-        let connector = hyper_rustls::HttpsConnectorBuilder::new();
+        let connector = HttpsConnectorBuilder::new();
         // Without any root certificate https fails with a clear error at the first call.
         let connector = match connector.with_native_roots() {
             Ok(with_roots) => with_roots,
-            Err(_) => hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(
+            Err(_) => HttpsConnectorBuilder::new().with_tls_config(
                 rustls::ClientConfig::builder()
                     .with_root_certificates(rustls::RootCertStore::empty())
                     .with_no_client_auth(),
             ),
         };
-        let connector = connector.https_or_http().enable_http1().build();
-        let road = Road::Pool(Box::new(Pool::builder(TokioExecutor::new()).build(connector)));
-        Self { road, base: url.trim_end_matches('/').to_string(), authorization: login.header() }
+        Self::over(connector, url, login)
     }
 
     /// The same, believing certificates of these authorities (PEM) and of no others.
@@ -211,11 +210,14 @@ impl Client {
             .map_err(|e| e.to_string())?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls);
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
+        Ok(Self::over(connector, url, login))
+    }
+
+    fn over(connector: HttpsConnectorBuilder<WantsSchemes>, url: &str, login: &Login) -> Self {
         let connector = connector.https_or_http().enable_http1().build();
         let road = Road::Pool(Box::new(Pool::builder(TokioExecutor::new()).build(connector)));
-        let base = url.trim_end_matches('/').to_string();
-        Ok(Self { road, base, authorization: login.header() })
+        Self { road, base: url.trim_end_matches('/').to_string(), authorization: login.header() }
     }
 
     /// A program behind a Unix socket.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::event::{Command, Event, Word};
-use super::machine::Machine;
+use super::machine::{Machine, is_stuck};
 use crate::data::{
     ActMode, AlertStatus, EventTime, FixProblem, FixRecord, FixState, FixWish, Frame,
 };
@@ -131,6 +131,16 @@ impl Book {
                 None
             },
         );
+        // What could not be taken back is tried at once: whatever was in the way may be mended by now.
+        self.each(
+            now,
+            |fix| fix.state == FixState::Reverting,
+            &mut commands,
+            |m| {
+                m.fix.watch.tried_at = None;
+                None
+            },
+        );
         self.count(&commands);
         commands
     }
@@ -252,7 +262,8 @@ impl Book {
             return Err(format!("waits: {} is under way for {}", other.id, fix.service));
         }
         let most = self.config.fixes_max;
-        if in_flight().count() >= most {
+        // What is stuck may be so for days: its service waits, the others need not.
+        if in_flight().filter(|f| !is_stuck(f)).count() >= most {
             return Err(format!("waits: {most} fixes are in force (act.fixes_max)"));
         }
         let ended = self.fixes.iter().filter(|f| {

@@ -44,7 +44,7 @@ pub enum Word {
     Unheard(String),
     /// A lease is over without our asking.
     Lost {
-        /// Whether somebody else set the knob, or it is gone.
+        /// Whether somebody else set the knob, or all that was changed is gone.
         is_foreign: bool,
         /// In words.
         why: String,

@@ -1,6 +1,8 @@
 //! Carries commands out: asks the helpers, or runs the operator's command, and puts what came of it in one
 //! word.
 
+use std::time::Duration;
+
 use tokio::task::JoinSet;
 
 use super::client::{Error, Helpers};
@@ -9,6 +11,7 @@ use super::event::{Command, Means, Order, Word};
 use super::hook::scale;
 use super::metrics::{COMMAND, Metrics, ReasonLabels, UNREACHABLE};
 use super::outside::carry;
+use super::tally::{Kept, kept, worst};
 use crate::data::{Change, Fix, FixId};
 use crate::wire::{Answer, Code, Ending, Request, Which};
 
@@ -20,12 +23,24 @@ pub(super) async fn perform(
     metrics: &Metrics,
 ) -> Word {
     let order = command.order().clone();
-    match order.means() {
-        Means::Helpers => {}
-        Means::Outside => return carry(command, &order, config, metrics).await,
-        Means::Command => return by_command(command, &order, config, metrics).await,
+    let word = match order.means() {
+        Means::Helpers => by_helpers(command, order, helpers, config.lease, metrics).await,
+        Means::Outside => carry(command, &order, config, metrics).await,
+        Means::Command => by_command(command, &order, config, metrics).await,
+    };
+    if matches!(word, Word::NotReverted(_)) {
+        metrics.revert_failures.inc();
     }
-    let lease = config.lease;
+    word
+}
+
+async fn by_helpers(
+    command: &Command,
+    order: Order,
+    helpers: &Helpers,
+    lease: Duration,
+    metrics: &Metrics,
+) -> Word {
     match command {
         Command::Apply(_) => {
             let note = order.note.clone();
@@ -54,14 +69,14 @@ pub(super) async fn perform(
                 lease,
                 value: is_set.then(|| change.to.clone()),
             };
-            let mut words = Vec::new();
+            let mut all = Vec::new();
             for (change, answer) in each(&order, helpers, metrics, ask).await {
-                words.push(match answer {
-                    Ok(_) => Word::InForce,
+                all.push(match answer {
+                    Ok(_) => Kept::Word(Word::InForce),
                     Err(error) => not_renewed(&change, error, is_set, helpers, metrics).await,
                 });
             }
-            worst(words)
+            kept(all)
         }
         Command::Revert(_) => {
             let ask = |change: &Change| Request::Revert(Which::Fix(change.id.clone()));
@@ -97,44 +112,34 @@ async fn each(
     answers
 }
 
-/// Of several words the one that matters most.
-fn worst(words: impl IntoIterator<Item = Word>) -> Word {
-    let weight = |word: &Word| match word {
-        Word::InForce => 0,
-        Word::Reverted(note) => usize::from(!note.is_empty()),
-        Word::Unheard(_) => 2,
-        Word::Refused(_) | Word::NotReverted(_) => 3,
-        Word::Lost { is_foreign, .. } => 4 + usize::from(*is_foreign),
-    };
-    let worst = words.into_iter().max_by_key(weight);
-    worst.unwrap_or_else(|| Word::Refused("there is nothing to change".into()))
-}
-
 async fn not_renewed(
     change: &Change,
     error: Error,
     is_set: bool,
     helpers: &Helpers,
     metrics: &Metrics,
-) -> Word {
-    metrics.renew_failures.inc();
-    match &error {
+) -> Kept {
+    let why = error.to_string();
+    let word = match &error {
         Error::Refused { refusal, .. }
             if matches!(refusal.code, Code::LeaseEnded | Code::UnknownFix) =>
         {
-            let is_foreign = is_foreign(&change.node, &change.id, helpers).await;
-            Word::Lost { is_foreign, why: error.to_string() }
+            match ending(&change.node, &change.id, helpers).await {
+                Some(Ending::Gone) => return Kept::Gone(why),
+                how => Word::Lost { is_foreign: how == Some(Ending::Overridden), why },
+            }
         }
-        Error::Refused { .. } if is_set => Word::Refused(error.to_string()),
-        _ => Word::Unheard(error.to_string()),
-    }
+        Error::Refused { .. } if is_set => Word::Refused(why),
+        _ => Word::Unheard(why),
+    };
+    metrics.renew_failures.inc();
+    Kept::Word(word)
 }
 
-/// Whether a fix has ended because somebody else set the knob, or it is gone.
-async fn is_foreign(node: &str, fix: &FixId, helpers: &Helpers) -> bool {
-    let Ok(Answer::List(listing)) = helpers.ask(node, Request::List {}).await else { return false };
-    let ended = listing.ended.iter().find(|ended| ended.fix == *fix);
-    ended.is_some_and(|ended| matches!(ended.how, Ending::Overridden | Ending::Gone))
+/// How a fix has ended, if its helper remembers.
+async fn ending(node: &str, fix: &FixId, helpers: &Helpers) -> Option<Ending> {
+    let Ok(Answer::List(listing)) = helpers.ask(node, Request::List {}).await else { return None };
+    listing.ended.iter().find(|ended| ended.fix == *fix).map(|ended| ended.how)
 }
 
 fn reverted(change: &Change, answer: Result<Answer, Error>) -> Word {

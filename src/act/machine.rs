@@ -6,6 +6,10 @@
 //!     └──────── next rung ◀──┴────────────┴──────────── reverting ◀───────────┘ failed, reverted
 //! ```
 
+mod time;
+
+pub(super) use time::is_stuck;
+
 use std::time::Duration;
 
 use super::config::Config;
@@ -19,9 +23,6 @@ use crate::data::{
 const STEPS_MAX: usize = 64;
 /// Attempts at one rung whose lease was lost, and at undoing what a command did.
 const ATTEMPTS_MAX: usize = 3;
-/// Attempts at undoing what was changed outside of nodes: an API server may be away for a while. With the
-/// default lease this is an hour.
-const OUTSIDE_ATTEMPTS_MAX: usize = 180;
 /// A fix that was needed when it was taken back is held this many times longer at most.
 const PATIENCE_MAX: usize = 8;
 
@@ -70,6 +71,10 @@ impl Machine<'_> {
             outside: rung.map(|r| r.outside.clone()).unwrap_or_default(),
             note: format!("{service}: diagnosis {diagnosis}").chars().take(200).collect(),
         }
+    }
+
+    fn is_outside(&self) -> bool {
+        self.order().means() == Means::Outside
     }
 
     /// The helpers are asked. Everything that must hold for that has been found to hold.
@@ -167,6 +172,14 @@ impl Machine<'_> {
                 self.fix.watch.attempts += 1;
                 self.wait(format!("not undone yet: {why}"));
                 None
+            }
+            (FixState::Applying, Word::Lost { .. }) if self.fix.watch.is_unwanted => {
+                Some(self.take_back(Afterwards::End(FixState::Reverted), "reverted on request"))
+            }
+            (FixState::Applying, Word::Lost { why, .. }) if self.is_outside() => {
+                // Only a sidecar that is back asks that. It may have ended before it had written anything:
+                // then it is nobody else who set the old value.
+                Some(self.lost(false, &format!("the sidecar ended while it was asking ({why})")))
             }
             (_, Word::Lost { is_foreign, why }) if state.is_in_flight() => {
                 (state != FixState::Reverting).then(|| self.lost(is_foreign, &why))
@@ -294,74 +307,6 @@ impl Machine<'_> {
             }
             None => self.take_back(Afterwards::End(FixState::Done), why),
         }
-    }
-
-    /// Time has passed. `is_asked`: a command of it has not ended yet.
-    pub(super) fn tick(&mut self, is_asked: bool) -> Option<Command> {
-        match self.fix.state {
-            FixState::Reverting => self.tick_reverting(is_asked),
-            FixState::Applying if !is_asked => Some(self.take_up()),
-            state if state.is_in_force() => self.tick_in_force(is_asked),
-            _ => None,
-        }
-    }
-
-    /// Nobody knows how far it came: the sidecar was away. Asking for renewal tells.
-    fn take_up(&mut self) -> Command {
-        if self.order().means() == Means::Command {
-            let why = "the sidecar ended while the command ran; nobody knows what became of it";
-            return self.take_back(Afterwards::End(FixState::Failed), why);
-        }
-        Command::Renew(self.order())
-    }
-
-    fn tick_in_force(&mut self, is_asked: bool) -> Option<Command> {
-        let watch = self.fix.watch.clone();
-        let order = self.order();
-        let ended = Afterwards::End(FixState::Reverted);
-        if since(watch.applied_at, self.now) > self.config.hold_max {
-            let most = self.config.hold_max;
-            let why =
-                format!("in force for longer than act.hold_max ({most:?}): a person must look");
-            return Some(self.take_back(ended, why));
-        }
-        if since(watch.looked_at.max(watch.applied_at), self.now) > self.config.blind_max {
-            let most = self.config.blind_max;
-            let why =
-                format!("no interval with requests for {most:?}: nobody can tell whether it helps");
-            return Some(self.take_back(ended, why));
-        }
-        let means = order.means();
-        if means == Means::Command {
-            return None;
-        }
-        if means == Means::Helpers && since(watch.renewed_at, self.now) > self.config.lease {
-            let why = "no helper has answered for a whole lease, so it has ended";
-            return Some(self.lost(false, why));
-        }
-        (!is_asked).then_some(Command::Renew(order))
-    }
-
-    fn tick_reverting(&mut self, is_asked: bool) -> Option<Command> {
-        if is_asked {
-            return None;
-        }
-        let means = self.order().means();
-        let most = if means == Means::Outside { OUTSIDE_ATTEMPTS_MAX } else { ATTEMPTS_MAX };
-        if means != Means::Helpers && self.fix.watch.attempts >= most {
-            let why = format!("{}; undo it by hand", self.fix.reason);
-            self.go(FixState::Failed, why);
-            return None;
-        }
-        // Nobody renews: a helper that cannot be reached undoes it by itself.
-        let asked_at = self.fix.watch.renewed_at.max(Some(self.fix.updated_at));
-        let is_over = since(asked_at, self.now) > self.config.lease;
-        if means == Means::Helpers && is_over && self.fix.watch.attempts > ATTEMPTS_MAX {
-            self.fix.reason.push_str("; its lease has ended by now, see `sage-helper list`");
-            self.go_on();
-            return None;
-        }
-        Some(Command::Revert(self.order()))
     }
 }
 

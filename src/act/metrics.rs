@@ -66,6 +66,8 @@ pub struct Metrics {
     pub helper_up: Family<NodeLabels, Gauge>,
     /// Renewals that failed.
     pub renew_failures: Counter,
+    /// Attempts at putting old values back that failed.
+    pub revert_failures: Counter,
     /// Fixes that could not be written to the journal.
     pub journal_failures: Counter,
     /// Plans that were not made because too many were under way.
@@ -111,6 +113,11 @@ impl Metrics {
         r.register("refused", "Actions that were refused", m.refused.clone());
         r.register("helper_up", "Whether the helper answers", m.helper_up.clone());
         r.register("renew_failures", "Leases that could not be renewed", m.renew_failures.clone());
+        r.register(
+            "revert_failures",
+            "Attempts at putting old values back that failed",
+            m.revert_failures.clone(),
+        );
         r.register("journal_failures", "Fixes that are not on disk", m.journal_failures.clone());
         r.register("plans_dropped", "Plans that were not made", m.plans_dropped.clone());
         m

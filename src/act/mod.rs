@@ -21,6 +21,7 @@ mod outside;
 mod plan;
 mod propose;
 mod survey;
+mod tally;
 mod task;
 #[cfg(test)]
 mod tests;

@@ -235,6 +235,8 @@ pub struct Watch {
     pub renewed_at: Option<EventTime>,
     /// Attempts at the same rung after its lease was lost, or to put old values back.
     pub attempts: usize,
+    /// When putting old values back was last asked for again.
+    pub tried_at: Option<EventTime>,
     /// What follows once the old values are back.
     pub afterwards: Option<Afterwards>,
     /// Somebody wants it gone while it is being applied.

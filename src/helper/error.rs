@@ -77,6 +77,15 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// Something is still changed. The journal keeps the old values.
+    #[error(
+        "{count} fixes could not be undone, the log says why; the next start tries again, and docs/helper.md \
+         says how to do it by hand"
+    )]
+    Held {
+        /// How many.
+        count: usize,
+    },
     /// The state directory does not take a journal entry.
     #[error("cannot write {path:?}: {source}")]
     Write {

@@ -12,7 +12,7 @@ use super::host::Host;
 use super::inspect::inspect;
 use super::journal::{Journal, Record};
 use super::knob::Fault;
-use super::lease::{Lease, Leases};
+use super::lease::{Lease, Leases, unknown};
 use super::place::Found;
 use super::policy::Policy;
 use super::undo::{Holds, Left, look, put_back};
@@ -37,8 +37,8 @@ impl Keeper {
         Self { policy, host, journal, leases: Leases::default(), is_stopping: false }
     }
 
-    /// Puts back what an earlier helper left behind. What the kernel does not take yet stays in force as
-    /// stuck, and is tried again.
+    /// Puts back what an earlier helper left behind, and says of how many fixes. What the kernel does not
+    /// take yet stays in force as stuck, and is tried again: see [`held`](Self::held).
     ///
     /// # Errors
     /// When an entry cannot be read; after all others have been undone.
@@ -53,8 +53,13 @@ impl Keeper {
         }
         match unreadable.into_iter().next() {
             Some(error) => Err(error),
-            None => Ok(count),
+            None => Ok(count - self.held()),
         }
+    }
+
+    /// Fixes that are in force, or over and not undone yet.
+    pub(crate) fn held(&self) -> usize {
+        self.leases.held.len()
     }
 
     /// Answers one request.
@@ -265,7 +270,7 @@ impl Keeper {
         }
         self.end(id, Ending::Reverted, now);
         match self.leases.held.get(id) {
-            Some(lease) => Err(stuck_refusal(lease, now)),
+            Some(lease) => Err(lease.refusal(now)),
             None => self.leases.ending(id).cloned().ok_or_else(|| unknown(id)),
         }
     }
@@ -280,7 +285,7 @@ impl Keeper {
             self.end(id, how, now);
         }
         match self.leases.held.values().next() {
-            Some(lease) => Err(stuck_refusal(lease, now)),
+            Some(lease) => Err(lease.refusal(now)),
             None => Ok(ids.iter().filter_map(|id| self.leases.ending(id).cloned()).collect()),
         }
     }
@@ -339,36 +344,6 @@ impl Keeper {
         tracing::info!(fix = %id, place = record.place.shown(), ?how, left_at, "ended");
         self.leases.end(id, how, left_at, now);
     }
-}
-
-impl Leases {
-    fn ending_refusal(&self, id: &FixId) -> Refusal {
-        match self.ending(id) {
-            Some(ended) => {
-                let reason = format!("fix {id} has ended ({:?}) at {}", ended.how, ended.at);
-                Refusal::new(Code::LeaseEnded, reason, "diagnose again before the next fix")
-            }
-            None => unknown(id),
-        }
-    }
-}
-
-fn unknown(id: &FixId) -> Refusal {
-    let cure = "ask for the list; a restart of the helper ends all fixes";
-    Refusal::new(Code::UnknownFix, format!("there is no fix {id}"), cure)
-}
-
-fn stuck_refusal(lease: &Lease, now: Now) -> Refusal {
-    let view = lease.view(now);
-    let trouble = view.trouble.unwrap_or_default();
-    Refusal::new(
-        Code::Kernel,
-        format!(
-            "{} of {} cannot be set back to {:?} yet: {trouble}",
-            view.knob, view.place, view.old
-        ),
-        "it is tried again; by hand: see docs/helper.md",
-    )
 }
 
 fn journal_refusal(error: &std::io::Error) -> Refusal {

@@ -42,6 +42,9 @@ pub(crate) enum Fault {
     /// What the kernel shows cannot be understood.
     #[error("{0}")]
     Strange(String),
+    /// The target would not survive it now.
+    #[error("{0}")]
+    Deadly(String),
 }
 
 /// One kernel interface. All of it in texts as the kernel has them, so that what is put back is what
@@ -68,6 +71,14 @@ pub(crate) trait Interface: Sync {
     /// Why the kernel or the target would suffer from `text`, if so.
     fn danger(&self, _spot: &Spot, _text: &str) -> Option<String> {
         None
+    }
+
+    /// Why `text`, which was there before, must not be put back yet, if so.
+    ///
+    /// # Errors
+    /// When that cannot be found out: then it must not, either.
+    fn obstacle(&self, _spot: &Spot, _text: &str) -> Result<Option<String>, Fault> {
+        Ok(None)
     }
 }
 

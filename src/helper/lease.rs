@@ -78,6 +78,22 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// Why somebody cannot have it undone now.
+    pub(crate) fn refusal(&self, now: Now) -> Refusal {
+        let LeaseView { knob, place, old, trouble, .. } = self.view(now);
+        let trouble = trouble.unwrap_or_default();
+        let reason = format!("{knob} of {place} cannot be set back to {old:?} yet: {trouble}");
+        Refusal::new(Code::Kernel, reason, "it is tried again; by hand: see docs/helper.md")
+    }
+}
+
+/// There is no such fix.
+pub(crate) fn unknown(id: &FixId) -> Refusal {
+    let cure = "ask for the list; a restart of the helper ends all fixes";
+    Refusal::new(Code::UnknownFix, format!("there is no fix {id}"), cure)
+}
+
 /// All fixes in force, and the last that ended.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
@@ -136,6 +152,17 @@ impl Leases {
     /// How a fix ended, if it is remembered.
     pub(crate) fn ending(&self, fix: &FixId) -> Option<&EndedView> {
         self.ended.iter().find(|ended| ended.fix == *fix)
+    }
+
+    /// Why a fix that is not in force cannot be renewed.
+    pub(crate) fn ending_refusal(&self, id: &FixId) -> Refusal {
+        match self.ending(id) {
+            Some(ended) => {
+                let reason = format!("fix {id} has ended ({:?}) at {}", ended.how, ended.at);
+                Refusal::new(Code::LeaseEnded, reason, "diagnose again before the next fix")
+            }
+            None => unknown(id),
+        }
     }
 
     /// Ended fixes, newest first.

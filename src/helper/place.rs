@@ -121,6 +121,11 @@ impl Open {
         self.interface.write(&self.spot, text)
     }
 
+    /// Why `text`, which was there before, must not be put back yet, if so.
+    pub(crate) fn obstacle(&self, text: &str) -> Result<Option<String>, Fault> {
+        self.interface.obstacle(&self.spot, text)
+    }
+
     /// Whether two texts mean the same to a kernel that rounds.
     pub(crate) fn are_close(&self, a: &str, b: &str) -> bool {
         let amount = |text| self.interface.amount(&self.spot, text);

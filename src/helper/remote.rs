@@ -38,6 +38,9 @@ pub struct TcpPolicy {
     /// From the first byte to the end of the handshake.
     #[serde(with = "crate::duration")]
     pub handshake_timeout: Duration,
+    /// How long a connection is served: its certificate is looked at in the handshake only.
+    #[serde(with = "crate::duration")]
+    pub connection_age_max: Duration,
 }
 
 impl Default for TcpPolicy {
@@ -50,6 +53,7 @@ impl Default for TcpPolicy {
             client_names: Vec::new(),
             connections_max: 8,
             handshake_timeout: Duration::from_secs(5),
+            connection_age_max: Duration::from_secs(3600),
         }
     }
 }
@@ -80,6 +84,10 @@ impl TcpPolicy {
         if !time.contains(&self.handshake_timeout) {
             fault("tcp.handshake_timeout: must be 100ms to 1m (default 5s)".into());
         }
+        let age = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+        if !age.contains(&self.connection_age_max) {
+            fault("tcp.connection_age_max: must be 1s to 24h (default 1h)".into());
+        }
     }
 }
 
@@ -106,6 +114,15 @@ impl Remote {
 
 /// What tells one state of a file from another.
 type Stamp = Option<(u64, u64, i64, i64)>;
+
+/// What a connection rests on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Admission {
+    /// Which edition of our files its certificate was checked with.
+    edition: u64,
+    /// When its certificate must be shown again, since boot.
+    until: Duration,
+}
 
 /// Certificates as they are in use; they can be read again.
 #[derive(Debug)]
@@ -154,18 +171,24 @@ impl Identity {
         Ok(true)
     }
 
-    /// A session with the newest certificates, and their edition.
+    /// A session with the newest certificates, begun `now`, and what it rests on.
     ///
     /// # Errors
     /// When there can be none.
-    pub(crate) fn session(&self) -> Result<(ServerConnection, u64), rustls::Error> {
+    pub(crate) fn session(
+        &self,
+        now: Duration,
+    ) -> Result<(ServerConnection, Admission), rustls::Error> {
         let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok((ServerConnection::new(Arc::clone(&current.config))?, current.edition))
+        let until = now + self.policy.connection_age_max;
+        let admission = Admission { edition: current.edition, until };
+        Ok((ServerConnection::new(Arc::clone(&current.config))?, admission))
     }
 
-    /// Whether certificates of that edition are still in use.
-    pub(crate) fn is_current(&self, edition: u64) -> bool {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).edition == edition
+    /// Whether whoever was admitted like that is served `now`.
+    pub(crate) fn is_current(&self, admission: Admission, now: Duration) -> bool {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.edition == admission.edition && now < admission.until
     }
 
     /// Which of the listed clients a certificate belongs to. Its authority has been checked before.

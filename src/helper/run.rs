@@ -48,7 +48,10 @@ fn start(policy: &Path, is_recovery: bool) -> Result<(), Error> {
     let ready = Opened::open(read_policy(policy)?, is_recovery)?.drop_privileges()?.recover()?;
     if is_recovery {
         drop(std::fs::remove_file(&ready.socket.path));
-        return Ok(());
+        return match ready.keeper.held() {
+            0 => Ok(()),
+            count => Err(Error::Held { count }),
+        };
     }
     serve(ready.confine()?)
 }

@@ -17,7 +17,7 @@ use super::line::{Line, Lines};
 use super::peer::identify;
 use super::places::{Place, Places};
 use super::policy::SocketPolicy;
-use super::remote::{Identity, Remote};
+use super::remote::{Admission, Identity, Remote};
 use super::start::{Confined, Ready};
 use super::stream::{Stream, TlsStream};
 use crate::wire::{self, Answer, Code, Refusal};
@@ -73,7 +73,8 @@ impl Signals {
 /// Serves until SIGTERM or SIGINT, then puts everything back.
 ///
 /// # Errors
-/// When a part of the helper dies. Nothing is put back then but by the next start.
+/// When a part of the helper dies: nothing is put back then but by the next start. And when something could
+/// not be put back.
 pub(crate) fn serve(Confined(ready): Confined) -> Result<(), Error> {
     let Ready { keeper, listener, remote, socket, .. } = ready;
     let (waker, woken) = UnixStream::pair().map_err(Error::Signals)?;
@@ -111,15 +112,22 @@ pub(crate) fn serve(Confined(ready): Confined) -> Result<(), Error> {
         let next = shared.keeper.lock().map_err(|_| Error::Broken)?.tick(Now::read());
         wait(&woken, next.min(look_at).saturating_sub(clock::since_boot()))?;
     }
-    let stopped = shared.keeper.lock().map_err(|_| Error::Broken)?.stop(Now::read());
+    let (stopped, count) = {
+        let mut keeper = shared.keeper.lock().map_err(|_| Error::Broken)?;
+        (keeper.stop(Now::read()), keeper.held())
+    };
     // It may have been removed by hand; it is of no use any more either way.
     drop(std::fs::remove_file(&path));
     match stopped {
-        Ok(ended) => tracing::info!(fixes = ended.len(), "stopped, everything is put back"),
-        // The journal keeps it for the next start.
-        Err(refusal) => tracing::error!(%refusal, "stopped, but not everything is put back"),
+        Ok(ended) => {
+            tracing::info!(fixes = ended.len(), "stopped, everything is put back");
+            Ok(())
+        }
+        Err(refusal) => {
+            tracing::error!(%refusal, "stopped, but not everything is put back");
+            Err(Error::Held { count })
+        }
     }
-    Ok(())
 }
 
 /// Certificates may have been exchanged.
@@ -206,9 +214,9 @@ fn accept_remote(listener: &TcpListener, identity: &Arc<Identity>, shared: &Arc<
         let (serving, identity, places) =
             (Arc::clone(shared), Arc::clone(identity), Arc::clone(&places));
         let client = move || match greet(tcp, &identity, &places) {
-            Ok((mut stream, asker, edition, place)) => {
+            Ok((mut stream, asker, admission, place)) => {
                 drop(stranger);
-                let is_current = || identity.is_current(edition);
+                let is_current = || identity.is_current(admission, clock::since_boot());
                 if let Err(error) = converse(&mut stream, &asker, &serving, is_current) {
                     tracing::debug!(%asker, %error, "connection broke");
                 }
@@ -228,8 +236,8 @@ fn greet(
     tcp: TcpStream,
     identity: &Identity,
     places: &Arc<Places>,
-) -> Result<(TlsStream, Asker, u64, Place), String> {
-    let (session, edition) = identity.session().map_err(|e| e.to_string())?;
+) -> Result<(TlsStream, Asker, Admission, Place), String> {
+    let (session, admission) = identity.session(clock::since_boot()).map_err(|e| e.to_string())?;
     let within = identity.policy.handshake_timeout;
     let mut stream = TlsStream::accept(tcp, session, within).map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock => format!("no handshake within {within:?}"),
@@ -241,7 +249,7 @@ fn greet(
             Refusal::new(Code::Peer, reason, "have the operator add it, or show another one")
         }
         Some(name) => match places.take() {
-            Some(place) => return Ok((stream, Asker::Remote(name.into()), edition, place)),
+            Some(place) => return Ok((stream, Asker::Remote(name.into()), admission, place)),
             None => too_many("tcp", places),
         },
     };

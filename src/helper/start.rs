@@ -116,7 +116,7 @@ impl Dropped {
         let is_filtered = policy.sandbox.seccomp;
         let mut keeper = Keeper::new(policy, host, journal);
         let count = keeper.recover(Now::read())?;
-        tracing::info!(fixes = count, "leftovers put back");
+        tracing::info!(fixes = count, stuck = keeper.held(), "leftovers put back");
         Ok(Ready { runs_tc, is_filtered, keeper, listener, remote, socket })
     }
 }

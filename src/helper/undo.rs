@@ -57,13 +57,16 @@ pub(crate) fn look(host: &Host, record: &Record) -> Result<Holds, Fault> {
 /// Puts the old value back if ours is still there.
 ///
 /// # Errors
-/// When the kernel does not take it: nothing is lost, ask again later.
+/// When the kernel does not take it, or the target would not survive it: nothing is lost, ask again later.
 pub(crate) fn put_back(host: &Host, record: &Record) -> Result<Left, Fault> {
     match look(host, record)? {
         Holds::Not(left) => return Ok(left),
         Holds::Ours => {}
     }
     let Found::Here(open) = record.place.open(host)? else { return Ok(Left::Gone) };
+    if let Some(why) = open.obstacle(&record.old)? {
+        return Err(Fault::Deadly(why));
+    }
     open.write(&record.old)?;
     match open.read()? {
         text if open.are_close(&text, &record.old) => Ok(Left::Old),

@@ -314,6 +314,25 @@ fn recovery_can_be_had_without_serving() {
     assert!(node.journal().is_empty());
 }
 
+#[test]
+fn a_stop_or_recovery_that_leaves_something_changed_is_a_failure() {
+    let node = Node::new();
+    let policy = node.policy(&me(), NETWORK_RULE);
+    let recover = || run(&["--recover", "--policy", policy.to_str().unwrap()]);
+    let helper = Helper::start(&policy);
+    helper.ask(apply("n", "network_rate", json!(20_000_000)));
+    std::fs::write(node.path("tc.broken"), "").unwrap();
+    let (code, log) = helper.stop();
+    assert!(code == Some(1) && log.contains("1 fixes could not be undone"), "{code:?}: {log}");
+    let output = recover();
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("stuck=1"), "{output:?}");
+    assert!(node.is_rated() && node.journal().len() == 1);
+    std::fs::remove_file(node.path("tc.broken")).unwrap();
+    assert_eq!(recover().status.code(), Some(0));
+    assert!(!node.is_rated() && node.journal().is_empty());
+}
+
 /// Asks for changes until the helper dies, mostly such that succeed.
 fn keep_asking(mut client: Client, mut dice: u64) {
     for _ in 0.. {

@@ -246,8 +246,9 @@ fn exchanged_certificates_count_at_once_and_the_old_ones_no_more() {
     let good = std::fs::read(node.path("helper.key")).unwrap();
     std::fs::write(node.path("helper.key"), "half of a key").unwrap();
     helper.signal(Signal::HUP);
-    std::fs::write(node.path("helper.key"), good).unwrap();
+    until("it is seen", || helper.log().contains("the old certificates stay in use"));
     assert!(old.ping());
+    std::fs::write(node.path("helper.key"), good).unwrap();
     let renewed = Keys { authority: Authority::new(&node.path(""), "renewed"), ..Keys::of(&node) };
     let sidecar = renewed.authority.issue("sidecar-2", &["sage.test"]);
     renewed.authority.issue("helper", &["127.0.0.1"]);
@@ -260,6 +261,21 @@ fn exchanged_certificates_count_at_once_and_the_old_ones_no_more() {
     assert!(!Line::connect(address, &renewed.authority, Some(&keys.sidecar)).ping());
     let (code, log) = helper.stop();
     assert!(code == Some(0) && log.contains("certificates are read again"), "{log}");
+}
+
+/// A certificate is looked at in the handshake only, so that comes again.
+#[test]
+fn a_connection_is_not_served_for_ever() {
+    let node = Node::new();
+    let keys = Keys::of(&node);
+    let helper = start(&node, &keys, "", "connection_age_max = \"1s\"");
+    let connect = || {
+        let line = Line::connect(helper.tcp.unwrap(), &keys.authority, Some(&keys.sidecar));
+        std::cell::RefCell::new(line)
+    };
+    let old = connect();
+    until("it is closed, though it never was idle", || !old.borrow_mut().ping());
+    until("whoever comes again is served", || connect().borrow_mut().ping());
 }
 
 fn fails(policy: &Path) -> (Option<i32>, String) {

@@ -100,7 +100,7 @@ async fn grown(config: &Config, resource: Resource) -> Outside {
     outlook.resizables[0].grow(1.5).unwrap().0
 }
 
-fn order(change: &Outside) -> Order {
+fn order(changes: &[Outside]) -> Order {
     Order {
         fix: "f".into(),
         diagnosis: "d".into(),
@@ -109,26 +109,30 @@ fn order(change: &Outside) -> Order {
         rung: 0,
         kind: ActionKind::ScaleOut,
         changes: vec![],
-        outside: vec![change.clone()],
+        outside: changes.to_vec(),
         note: String::new(),
     }
 }
 
-/// What comes of commands about one change.
+/// What comes of commands about one change, or several.
 struct Hand<'a> {
     config: &'a Config,
-    change: &'a Outside,
+    changes: &'a [Outside],
     metrics: Metrics,
 }
 
 impl<'a> Hand<'a> {
     fn new(config: &'a Config, change: &'a Outside) -> Self {
+        Self::of_several(config, std::slice::from_ref(change))
+    }
+
+    fn of_several(config: &'a Config, changes: &'a [Outside]) -> Self {
         let metrics = Metrics::register(&mut Registry::default(), config);
-        Self { config, change, metrics }
+        Self { config, changes, metrics }
     }
 
     async fn does(&self, command: fn(Order) -> Command) -> Word {
-        let order = order(self.change);
+        let order = order(self.changes);
         carry(&command(order.clone()), &order, self.config, &self.metrics).await
     }
 }
@@ -232,6 +236,111 @@ async fn another_pod_under_the_same_name_is_let_alone() {
     let word = hand.does(Command::Revert).await;
     assert!(matches!(&word, Word::Reverted(note) if note.contains("is gone")), "{word:?}");
     assert_eq!(server.at(RESIZE, LIMIT), "750m");
+}
+
+const OTHER_RESIZE: &str = "/api/v1/namespaces/shop/pods/redis-7c9-x2/resize";
+const OTHER_UID: &str = "22222222-d9cb-469f-a165-70867728950e";
+
+/// A second replica of the deployment, and both grown in the plan.
+async fn two_pods(server: &ApiServer, config: &Config) -> Vec<Outside> {
+    let mut other = pod();
+    other["metadata"]["name"] = json!("redis-7c9-x2");
+    other["metadata"]["uid"] = json!(OTHER_UID);
+    server.put(PODS, json!({"kind": "PodList", "items": [pod(), other.clone()]}));
+    server.put(OTHER_RESIZE, other);
+    let outlook = ask(config, Resource::Cpu).await;
+    outlook.resizables.iter().map(|pod| pod.grow(1.5).unwrap().0).collect()
+}
+
+#[tokio::test]
+async fn one_pod_that_does_not_shrink_again_does_not_keep_the_others() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, config) = cluster(home.path()).await;
+    let changes = two_pods(&server, &config).await;
+    let hand = Hand::of_several(&config, &changes);
+    assert_eq!(hand.does(Command::Apply).await, Word::InForce);
+    let limits = || (server.at(RESIZE, LIMIT), server.at(OTHER_RESIZE, LIMIT));
+    assert_eq!(limits(), (json!("750m"), json!("750m")));
+    server.state.lock().unwrap().guarded.insert(RESIZE.into());
+    let word = hand.does(Command::Revert).await;
+    assert!(matches!(&word, Word::NotReverted(why) if why.contains("quota")), "{word:?}");
+    assert_eq!(limits(), (json!("750m"), json!("500m")));
+    server.state.lock().unwrap().guarded.clear();
+    assert_eq!(hand.does(Command::Revert).await, reverted());
+    assert_eq!(limits(), (json!("500m"), json!("500m")));
+}
+
+#[tokio::test]
+async fn one_pod_that_goes_does_not_end_what_the_others_were_given() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, config) = cluster(home.path()).await;
+    let changes = two_pods(&server, &config).await;
+    let hand = Hand::of_several(&config, &changes);
+    assert_eq!(hand.does(Command::Apply).await, Word::InForce);
+    let remove = |path: &str| drop(server.state.lock().unwrap().objects.remove(path));
+    remove(RESIZE);
+    assert_eq!(hand.does(Command::Renew).await, Word::InForce);
+    // Somebody else's value counts all the same.
+    server.set(OTHER_RESIZE, LIMIT, json!("900m"));
+    let word = hand.does(Command::Renew).await;
+    assert!(
+        matches!(&word, Word::Lost { is_foreign: true, why } if why.contains("900m")),
+        "{word:?}"
+    );
+    server.set(OTHER_RESIZE, LIMIT, json!("750m"));
+    let word = hand.does(Command::Revert).await;
+    assert!(
+        matches!(&word, Word::Reverted(note) if note.contains("x1/resize is gone")),
+        "{word:?}"
+    );
+    assert_eq!(server.at(OTHER_RESIZE, LIMIT), "500m");
+    remove(OTHER_RESIZE);
+    let word = hand.does(Command::Renew).await;
+    assert!(
+        matches!(&word, Word::Lost { is_foreign: true, why } if why.contains("x2/resize is gone")),
+        "{word:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_write_that_lands_after_its_time_is_taken_back_too() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, config) = cluster(home.path()).await;
+    let change = scale(&config).await;
+    let hand = Hand::new(&config, &change);
+    server.state.lock().unwrap().is_slow = true;
+    let word = hand.does(Command::Apply).await;
+    assert!(matches!(&word, Word::Refused(why) if why.contains("no answer")), "{word:?}");
+    // Whoever looks now sees the old value; the write comes right after.
+    assert_eq!(server.at(SCALE, REPLICAS), 2);
+    assert_eq!(hand.does(Command::Revert).await, reverted());
+    assert!(server.state.lock().unwrap().late.is_none());
+    assert_eq!(server.at(SCALE, REPLICAS), 2);
+}
+
+#[tokio::test]
+async fn a_pod_is_found_on_whatever_page_of_the_list_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    let (server, config) = cluster(home.path()).await;
+    let page = |name: &str, next: &str| {
+        let mut pod = pod();
+        pod["metadata"]["name"] = json!(name);
+        json!({"kind": "PodList", "metadata": {"continue": next}, "items": [pod]})
+    };
+    server.put(PODS, page("redis-7c9-x1", "a=/"));
+    server.put(&format!("{PODS}?a%3D%2F"), page("redis-7c9-x2", ""));
+    let accused = async |name: &str| {
+        let accused = [name.to_string()];
+        let question = Question { service: "redis", resource: Resource::Cpu, accused: &accused };
+        let outlook = look(question, &config).await;
+        let objects = outlook.resizables.iter().map(|pod| pod.grow(1.5).unwrap().0.object);
+        (objects.collect::<Vec<_>>(), outlook.left_out)
+    };
+    assert_eq!(accused("redis-7c9-x2").await, (vec![OTHER_RESIZE.to_string()], vec![]));
+    // A list without an end is not read to the end, and that is said.
+    server.put(&format!("{PODS}?a%3D%2F"), page("redis-7c9-x2", "a=/"));
+    let (objects, left_out) = accused("redis-7c9-x3").await;
+    assert!(objects.is_empty() && left_out[0].contains("only 5000 pods"), "{left_out:?}");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::data::{Edit, Fact, Outside, Resource, Runner};
 
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 const JSON: (&str, &str) = ("content-type", "application/json");
+const MEMORY: &str = "/HostConfig/Memory";
 const REPLICAS: &str = "/Spec/Mode/Replicated/Replicas";
 /// Microseconds, where nobody has chosen.
 const PERIOD: f64 = 100_000.0;
@@ -67,6 +68,9 @@ pub(super) async fn update(
 ) -> Result<(), Trouble> {
     let failed = |why: String| Trouble::Failed(format!("{}: {why}", change.object));
     let (path, body) = if change.object.starts_with("/containers/") {
+        if way == Way::Back {
+            spare(at, change, edits, timeout).await.map_err(failed)?;
+        }
         let name = |edit: &&Edit| edit.at.rsplit('/').next().unwrap_or_default().to_string();
         let body: Map<String, Value> =
             edits.iter().map(|edit| (name(edit), way.goal(edit).clone())).collect();
@@ -92,6 +96,44 @@ pub(super) async fn update(
             Err(if is_late { Trouble::Conflict(why) } else { Trouble::Failed(why) })
         }
     }
+}
+
+/// Checks that a container survives its old memory limit: under version 2 of cgroups the kernel kills where
+/// version 1 refuses.
+///
+/// # Errors
+/// Why it must not be put back yet.
+async fn spare(
+    at: &Docker,
+    change: &Outside,
+    edits: &[&Edit],
+    timeout: Duration,
+) -> Result<(), String> {
+    let Some(edit) = edits.iter().find(|edit| edit.at == MEMORY) else { return Ok(()) };
+    let path = format!("{}/stats?stream=false&one-shot=true", change.object);
+    let answer = call(at, Method::GET, &path, Bytes::new(), timeout).await?;
+    let stats = answer.success().map_err(|failure| failure.to_string())?;
+    let stats: Value = serde_json::from_slice(&stats).map_err(|e| format!("{path}: {e}"))?;
+    let kept = kept_bytes(&stats);
+    match edit.from.as_f64() {
+        Some(old) if kept > old => {
+            Err(format!("{kept} bytes are in use that the kernel cannot drop, so {old} would kill"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a container has in use but for files in the page cache, which the kernel drops first. Pure.
+pub(super) fn kept_bytes(stats: &Value) -> f64 {
+    let memory = &stats["memory_stats"];
+    // Version 1 counts the cgroups below under names of their own.
+    let files = |kind: &str| {
+        let bytes = |key: String| memory["stats"][key].as_f64();
+        bytes(format!("total_{kind}")).or_else(|| bytes(kind.into())).unwrap_or(0.0)
+    };
+    // A container that does not run uses nothing, and says nothing.
+    let used = memory["usage"].as_f64().unwrap_or(0.0);
+    used - files("inactive_file") - files("active_file")
 }
 
 /// A container that can be given more of `resource`.

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::super::config::Config;
 use super::amount::Resizable;
 use super::config::{Docker, Kubernetes, Runs, Workload};
 use super::{docker, kubernetes, pods};
 use crate::data::{Outside, Resource};
 
-/// Pods of one service that are looked at.
-const PODS_MAX: usize = 500;
+/// Pods that a server is asked for at a time,
+const PAGE: usize = 500;
+/// and how often for one service. Whoever stands out and comes after that is not found.
+const PAGES_MAX: usize = 10;
 
 /// What could be done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -109,23 +113,48 @@ async fn in_kubernetes(
         return Ok(outlook);
     }
     let list = format!(
-        "/api/v1/namespaces/{namespace}/pods?limit={PODS_MAX}&labelSelector={}",
+        "/api/v1/namespaces/{namespace}/pods?limit={PAGE}&labelSelector={}",
         pods::encoded(selector)
     );
-    let list = kubernetes::get(at, &list, timeout).await?.unwrap_or_else(pods::nothing);
-    let running = list["items"].as_array().into_iter().flatten();
-    let running = running.filter(|pod| pod["status"]["phase"] == "Running");
-    let accused: Vec<_> = running.filter(|pod| pods::is_accused(pod, question.accused)).collect();
+    let (accused, is_cut) = accused(at, &list, question.accused, timeout).await?;
+    if is_cut {
+        let most = PAGE * PAGES_MAX;
+        outlook.left_out.push(format!("only {most} pods of {full_name} were looked at"));
+    }
     if accused.is_empty() {
         outlook.left_out.push(format!("none of the accused replicas is a pod of {full_name}"));
     }
-    for pod in accused {
+    for pod in &accused {
         match pods::resizable(pod, workload, resource) {
             Ok(resizable) => outlook.resizables.push(resizable),
             Err(why) => outlook.left_out.push(why),
         }
     }
     Ok(outlook)
+}
+
+/// The running pods of a list that stand out, and whether there are more than were looked at. Where all are
+/// meant, those of the first pages are more than can be helped at once.
+async fn accused(
+    at: &Kubernetes,
+    list: &str,
+    names: &[String],
+    timeout: Duration,
+) -> Result<(Vec<Value>, bool), String> {
+    let (mut found, mut path) = (Vec::new(), list.to_string());
+    for _ in 0..PAGES_MAX {
+        let mut page = kubernetes::get(at, &path, timeout).await?.unwrap_or_else(pods::nothing);
+        if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+            let running = items.into_iter().filter(|pod| pod["status"]["phase"] == "Running");
+            found.extend(running.filter(|pod| pods::is_accused(pod, names)));
+        }
+        let next = page["metadata"]["continue"].as_str().unwrap_or_default();
+        if next.is_empty() || names.is_empty() && !found.is_empty() {
+            return Ok((found, false));
+        }
+        path = format!("{list}&continue={}", pods::encoded(next));
+    }
+    Ok((found, true))
 }
 
 /// Why no pod is resized, if so; nothing to say where nobody wants it.

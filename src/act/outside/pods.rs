@@ -25,16 +25,23 @@ pub(super) fn can_shrink_memory(version: &Value) -> bool {
     matches!((number("major"), number("minor")), (Some(a), Some(b)) if (a, b) >= MEMORY_FROM)
 }
 
-/// Whether a pod is one of those that stand out. Metrics name it, its uid, or one of its containers.
+/// Hex digits that are enough of a container's id.
+const ID_SHORTEST: usize = 12;
+
+/// Whether a pod is one of those that stand out. Metrics name it, its uid, or one of its containers by the
+/// beginning of its id. A name is the whole name: that of one pod is often the beginning of another's.
 pub(super) fn is_accused(pod: &Value, accused: &[String]) -> bool {
     let names = [&pod["metadata"]["name"], &pod["metadata"]["uid"]];
     let statuses = pod["status"]["containerStatuses"].as_array();
-    let ids = statuses.into_iter().flatten().map(|status| &status["containerID"]);
-    let known: Vec<&str> = names.into_iter().chain(ids).filter_map(Value::as_str).collect();
+    let ids = statuses.into_iter().flatten().filter_map(|status| status["containerID"].as_str());
+    let ids: Vec<&str> = ids.map(|id| id.rsplit("://").next().unwrap_or(id)).collect();
+    let is_id =
+        |text: &str| text.len() >= ID_SHORTEST && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     accused.is_empty()
         || accused.iter().any(|name| {
             let last = name.rsplit('/').next().unwrap_or(name);
-            known.iter().any(|k| *k == last || last.len() >= 12 && k.contains(last))
+            names.iter().any(|known| known.as_str() == Some(last))
+                || is_id(last) && ids.iter().any(|id| id.starts_with(last))
         })
 }
 

@@ -113,6 +113,19 @@ fn replicas_are_accused_by_name_uid_or_container() {
     };
     assert!(is(&[]) && is(&["redis-1"]) && is(&["shop/redis-1"]) && is(&["u-1"]));
     assert!(is(&[&id]) && is(&[&id[..12]]) && !is(&["redis-2"]) && !is(&["redis"]));
+    assert!(is(&[&format!("containerd://{id}")]) && !is(&[&id[1..13]]) && !is(&[&id[..11]]));
+}
+
+#[test]
+fn a_replica_whose_name_begins_like_the_accused_one_is_not_accused() {
+    let named = |name: &str, uid: &str| json!({"metadata": {"name": name, "uid": uid}});
+    let is = |pod: &Value, name: &str| pods::is_accused(pod, &[name.to_string()]);
+    let tenth = named("kafka-broker-10", "7e5c1a2b-d9cb-469f-a165-70867728950e");
+    assert!(is(&tenth, "kafka-broker-10") && is(&tenth, "shop/kafka-broker-10"));
+    assert!(!is(&tenth, "kafka-broker-1"));
+    // The name of a Deployment is in those of all its pods.
+    assert!(!is(&named("checkout-api-7c9d8-x1", "u"), "checkout-api"));
+    assert!(!is(&tenth, "7e5c1a2b-d9cb"));
 }
 
 #[test]
@@ -203,6 +216,17 @@ fn a_container_of_the_engine_grows_by_the_limit_it_has() {
     let both = grow(memory, Resource::Memory).unwrap();
     assert_eq!([&both[0].1, &both[1].1], [&json!(150_000_000), &json!(250_000_000)]);
     assert!(grow(json!({}), Resource::Cpu).unwrap_err().contains("no limit"));
+}
+
+#[test]
+fn what_a_container_keeps_is_its_use_without_files_that_can_be_dropped() {
+    let kept = |stats: Value| docker::kept_bytes(&json!({"memory_stats": stats}));
+    let files = json!({"anon": 600, "inactive_file": 200, "active_file": 100, "shmem": 50});
+    assert_eq!(kept(json!({"usage": 1000, "stats": files})), 700.0);
+    let files = json!({"inactive_file": 1, "total_inactive_file": 200, "total_active_file": 100});
+    assert_eq!(kept(json!({"usage": 1000, "stats": files})), 700.0);
+    // It does not run.
+    assert_eq!(kept(json!({})), 0.0);
 }
 
 #[test]

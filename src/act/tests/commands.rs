@@ -123,6 +123,29 @@ async fn refusals_are_counted_by_their_code_and_a_lease_that_was_overridden_is_f
 }
 
 #[tokio::test]
+async fn a_replica_that_is_gone_does_not_end_the_lease_of_another() {
+    let home = tempfile::tempdir().unwrap();
+    let socket = home.path().join("sock");
+    let (config, metrics) = with_socket(&socket);
+    let mut order = order(&config);
+    let mut gone = order.changes[0].clone();
+    gone.id = crate::data::FixId::new("gone-1").unwrap();
+    order.changes.push(gone);
+    let list = "{\"v\":1,\"list\":{\"leases\":[],\"ended\":[{\"fix\":\"gone-1\",\"how\":\"gone\",\
+                \"knob\":\"cpu_quota\",\"place\":\"p\",\"left_at\":\"\",\"at\":\"t\"}]}}\n";
+    let heard = helper(&socket, vec![PONG, ENDED, list, ENDED, list]);
+    let helpers = Helpers::start(&config, &metrics);
+    let word = perform(&Command::Renew(order.clone()), &helpers, &config, &metrics).await;
+    assert_eq!(word, Word::InForce);
+    order.changes.remove(0);
+    let word = perform(&Command::Renew(order), &helpers, &config, &metrics).await;
+    assert!(matches!(word, Word::Lost { is_foreign: true, .. }), "{word:?}");
+    assert_eq!(metrics.renew_failures.get(), 0);
+    let heard = heard.join().unwrap();
+    assert!(heard[1].contains("gone-1"), "{heard:?}");
+}
+
+#[tokio::test]
 async fn the_command_is_told_in_its_environment_and_its_exit_is_the_answer() {
     let home = tempfile::tempdir().unwrap();
     let said = home.path().join("said");

@@ -4,5 +4,6 @@ mod always;
 mod commands;
 mod config;
 mod life;
+mod outside;
 mod planning;
 mod scene;

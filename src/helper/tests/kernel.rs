@@ -157,6 +157,48 @@ fn somebody_elses_queueing_discipline_is_left_alone() {
     assert_eq!(std::fs::read_to_string(node.path("tc.json")).unwrap(), foreign);
 }
 
+/// Under a limit that was raised the replica grows beyond the old one. Version 2 would kill it.
+#[test]
+fn a_memory_limit_is_not_put_back_below_what_has_grown_since() {
+    let node = Node::new(Cgroups::V2);
+    let hard = "memory.max";
+    node.meddle("", hard, "1073741824");
+    let mut keeper = node.keeper();
+    keeper.try_apply(fix("m", Knob::MemoryMax, amount(1_610_612_736.0)), at(1)).unwrap();
+    let grow = |current: &str, files: &str| {
+        node.meddle("", "memory.current", current);
+        let stat = format!("anon 1\nfile 9\ninactive_file {files}\nactive_file 4096");
+        node.meddle("", "memory.stat", &stat);
+    };
+    grow("1400000000", "100000000");
+    let Answer::Refused(refusal) = keeper.try_revert("m", at(2)) else { panic!("killed") };
+    assert!(refusal.code == Code::Kernel && refusal.reason.contains("would kill"), "{refusal}");
+    // The lease ends, the helper is told to end, another one recovers: all the same.
+    keeper.tick(at(200));
+    assert!(keeper.stop(at(201)).is_err());
+    drop(keeper);
+    let (mut keeper, recovered) = node.restart();
+    assert_eq!((recovered.unwrap(), keeper.held()), (0, 1));
+    assert_eq!((node.read("", hard), node.journal()), ("1610612736".into(), vec!["m.json".into()]));
+    // Files are dropped by the kernel itself.
+    grow("1400000000", "400000000");
+    keeper.tick(at(400));
+    assert_eq!((node.read("", hard), node.journal()), ("1073741824".into(), vec![]));
+    assert_eq!(keeper.listing(at(400)).ended[0].how, Ending::Recovered);
+}
+
+/// A limit that was lowered goes up again, whatever is in use.
+#[test]
+fn a_memory_limit_that_was_lowered_is_always_put_back() {
+    let node = Node::new(Cgroups::V2);
+    node.meddle("", "memory.max", "1073741824");
+    let mut keeper = node.keeper();
+    keeper.try_apply(fix("m", Knob::MemoryMax, amount(600e6)), at(1)).unwrap();
+    node.meddle("", "memory.current", "1200000000");
+    let Answer::Ended(_) = keeper.try_revert("m", at(2)) else { panic!("refused") };
+    assert_eq!(node.read("", "memory.max"), "1073741824");
+}
+
 #[test]
 fn memory_in_use_is_not_taken_away() {
     for cgroups in [Cgroups::V1, Cgroups::V2] {

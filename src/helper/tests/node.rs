@@ -62,6 +62,7 @@ const V2_FILES: &[(&str, &str)] = &[
     ("memory.max", "max"),
     ("memory.high", "1073741824"),
     ("memory.current", "536870912"),
+    ("memory.stat", "anon 400000000\nfile 100000000\ninactive_file 0\nactive_file 0"),
     ("io.max", "8:0 rbps=max wbps=4000000 riops=max wiops=max"),
     ("io.weight", "default 100"),
     ("cgroup.freeze", "0"),

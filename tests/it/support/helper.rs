@@ -1,12 +1,13 @@
 //! The real `sage-helper` on a node made of files, or on this one.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -128,7 +129,8 @@ pub(crate) struct Helper {
     pub(crate) socket: PathBuf,
     /// Where it listens to other nodes, if it does.
     pub(crate) tcp: Option<SocketAddr>,
-    log: Option<JoinHandle<String>>,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Helper {
@@ -150,12 +152,22 @@ impl Helper {
         }
         let (_, tcp) = so_far.split_once("tcp=").unwrap_or_default();
         let tcp = tcp.split_whitespace().next().and_then(|address| address.parse().ok());
+        let kept = Arc::new(Mutex::new(so_far));
+        let keeping = Arc::clone(&kept);
         let reader = std::thread::spawn(move || {
-            drop(log.read_to_string(&mut so_far));
-            so_far
+            let mut line = String::new();
+            while log.read_line(&mut line).is_ok_and(|bytes| bytes > 0) {
+                keeping.lock().unwrap().push_str(&line);
+                line.clear();
+            }
         });
         let socket = policy.with_file_name("sock");
-        Self { child, socket, tcp, log: Some(reader) }
+        Self { child, socket, tcp, log: kept, reader: Some(reader) }
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -185,7 +197,8 @@ impl Helper {
     pub(crate) fn stop(mut self) -> (Option<i32>, String) {
         self.signal(rustix::process::Signal::TERM);
         let code = self.child.wait().unwrap().code();
-        (code, self.log.take().unwrap().join().unwrap())
+        self.reader.take().unwrap().join().unwrap();
+        (code, self.log())
     }
 }
 

@@ -31,6 +31,12 @@ pub(crate) struct State {
     pub(crate) used: BTreeSet<String>,
     /// Done before the next patch is looked at: somebody else is quicker.
     pub(crate) meanwhile: Option<(String, String, Value)>,
+    /// The next patch is not answered,
+    pub(crate) is_slow: bool,
+    /// and carried out once somebody has looked whether it was.
+    pub(crate) late: Option<(String, Vec<Value>)>,
+    /// Objects that nobody may write: a quota or a webhook is in the way.
+    pub(crate) guarded: BTreeSet<String>,
 }
 
 /// The server; it ends with the runtime.
@@ -105,11 +111,10 @@ impl ApiServer {
         };
         self.state.lock().unwrap().used.extend(rule(&path, verb));
         if verb != "patch" {
-            let state = self.state.lock().unwrap();
-            return match state.objects.get(&path) {
-                Some(object) => answer(StatusCode::OK, object),
-                None => status(StatusCode::NOT_FOUND, "NotFound", &format!("{path} not found")),
-            };
+            // A page of a list is an object of its own here.
+            let query = parts.uri.query().unwrap_or_default();
+            let page = query.split_once("continue=").map(|(_, token)| format!("?{token}"));
+            return self.show(&(path + &page.unwrap_or_default()));
         }
         if text(header::CONTENT_TYPE) != "application/json-patch+json" {
             let why = "the body of the request was in an unknown format";
@@ -117,11 +122,32 @@ impl ApiServer {
         }
         let bytes = body.collect().await.unwrap().to_bytes();
         let patch: Vec<Value> = serde_json::from_slice(&bytes).unwrap();
+        if std::mem::take(&mut self.state.lock().unwrap().is_slow) {
+            self.state.lock().unwrap().late = Some((path, patch));
+            return std::future::pending().await;
+        }
         self.patch(&path, &patch)
+    }
+
+    fn show(&self, path: &str) -> Response<Body> {
+        let mut state = self.state.lock().unwrap();
+        let shown = match state.objects.get(path) {
+            Some(object) => answer(StatusCode::OK, object),
+            None => status(StatusCode::NOT_FOUND, "NotFound", &format!("{path} not found")),
+        };
+        let late = state.late.take_if(|(of, _)| *of == path);
+        drop(state);
+        if let Some((of, patch)) = late {
+            assert_eq!(self.patch(&of, &patch).status(), StatusCode::OK);
+        }
+        shown
     }
 
     fn patch(&self, path: &str, patch: &[Value]) -> Response<Body> {
         let mut state = self.state.lock().unwrap();
+        if state.guarded.contains(path) {
+            return status(StatusCode::FORBIDDEN, "Forbidden", "exceeded quota: compute");
+        }
         if let Some((of, pointer, value)) = state.meanwhile.take() {
             *state.objects.get_mut(&of).unwrap().pointer_mut(&pointer).unwrap() = value;
         }
