@@ -15,7 +15,7 @@ use super::refresh::Affected;
 use super::reshape::Matching;
 use super::shift::moved;
 use super::world::Scene;
-use crate::data::{Frame, Signal};
+use crate::data::{Frame, Scope, Signal};
 use crate::stats::{centre_and_spread, median};
 
 /// Calm intervals in a row that are looked at together: the fewest a change is told from.
@@ -158,14 +158,16 @@ impl Look {
 }
 
 /// Deviation of every metric of use from what load and work in flight explain, in robust deviations. That a
-/// service goes short of something is trouble and not a new normal, so metrics of shortage do not count.
+/// service goes short of something is trouble and not a new normal, so metrics of shortage do not count. What a
+/// host does, others on it do: an application that has changed shows that in metrics of its own.
 fn metrics(model: &Model, frame: &Frame) -> Array2<f64> {
     let (features, net) = (&model.features, &model.net);
     let levels = log_levels(&[frame], net, &features.features);
     let (loads, in_flight) = (features.loads_of(frame, net), features.in_flight.of(frame, net));
     Array2::from_shape_fn((net.services.len(), features.features.len()), |(j, f)| {
         let feature = &features.features[f];
-        let is_of_use = feature.kept && feature.signal == Signal::Usage;
+        let is_own = feature.scope != Scope::Node;
+        let is_of_use = feature.kept && feature.signal == Signal::Usage && is_own;
         match &features.baselines[j][f] {
             Some(b) if is_of_use => b.score(levels[[j, f, 0]], loads[j], in_flight[j]),
             _ => f64::NAN,

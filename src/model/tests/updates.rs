@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicBool;
 
 use burn::tensor::Device;
 
-use super::town::{Town, chain, mixed, throttling};
-use crate::data::{Frame, RpcKey, RpcKind, RpcWindow};
+use super::town::{Town, chain, feature, mixed, throttling};
+use crate::data::{FeatureWindow, Frame, Role, RpcKey, RpcKind, RpcWindow, Scope, Signal};
 use crate::graph::Mechanism as _;
 use crate::model::dataset::Tensors;
 use crate::model::gvae::{Gvae, Latents};
@@ -27,7 +27,10 @@ fn key([caller, caller_op, callee, op]: [&str; 4]) -> RpcKey {
 
 /// The chain for a hundred intervals, and a model of that.
 fn before() -> (Town, Model) {
-    let mut town = chain(UPDATED + 24, 41, throttling);
+    before_of(chain(UPDATED + 24, 41, throttling))
+}
+
+fn before_of(mut town: Town) -> (Town, Model) {
     let later = (town.frames.split_off(UPDATED), town.met.split_off(UPDATED));
     let model = town.fit(&Config { steps: [80, 30], ..Config::default() }).unwrap();
     town.frames.extend(later.0);
@@ -102,6 +105,34 @@ fn error(model: &Model, town: &Town, which: [&str; 4]) -> f64 {
             / 5.0
     };
     calm.iter().map(of).sum::<f64>() / calm.len() as f64
+}
+
+/// From the update on, a processor is three times as busy as before, of the services or of their host.
+fn busier(scope: Scope) -> Town {
+    let mut town = chain(UPDATED + 24, 41, throttling);
+    for (n, frame) in town.frames.iter_mut().enumerate() {
+        let level = if n < UPDATED { 0.2 } else { 0.6 } + 0.002 * (n * 7 % 11) as f64;
+        let busy = FeatureWindow {
+            scope,
+            signal: Signal::Usage,
+            ..feature("processor_busy", Role::Cpu, level)
+        };
+        for service in &mut frame.services {
+            service.features.push(busy.clone());
+            service.features.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+    }
+    town.met.fill(true);
+    town
+}
+
+/// Somebody else's work on a host comes and goes, and is no update of those who share it.
+#[test]
+fn a_busier_host_is_no_change_of_the_application() {
+    let (town, model) = before_of(busier(Scope::Service));
+    assert_eq!(named(&changes(&town, &model, UPDATED + 12)), ["cart", "db", "front"]);
+    let (town, model) = before_of(busier(Scope::Node));
+    assert_eq!(named(&changes(&town, &model, UPDATED + 12)), [""; 0]);
 }
 
 fn named(changes: &Changes) -> Vec<&str> {
