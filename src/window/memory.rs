@@ -1,5 +1,6 @@
 //! What is known from earlier traces: who sends spans, and who usually calls whom on whose behalf.
 
+use super::answerers::Answerers;
 use super::names::Id;
 use super::rpcs::Key;
 use super::traces::Waiting;
@@ -22,6 +23,8 @@ pub(super) struct Memory {
     /// Caller operation by (caller, callee, operation), for calls whose own enclosing server span
     /// has not arrived yet (a request still running when the interval closed).
     callers: HashMap<(Id, Id, Id), Id>,
+    /// Who usually answers a call.
+    pub(super) answerers: Answerers,
 }
 
 impl Memory {
@@ -72,6 +75,7 @@ impl Memory {
         let requests = self.requests.keys().flat_map(|(service, op)| [*service, *op]);
         let callers = self.callers.iter();
         let callers = callers.flat_map(|((caller, callee, op), by)| [*caller, *callee, *op, *by]);
-        self.instrumented.iter().copied().chain(requests).chain(callers)
+        let known = self.instrumented.iter().copied().chain(requests).chain(callers);
+        known.chain(self.answerers.names())
     }
 }

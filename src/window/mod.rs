@@ -5,6 +5,7 @@
 //!
 //! [`Frame`]: crate::data::Frame
 
+mod answerers;
 mod config;
 mod features;
 mod histograms;

@@ -12,14 +12,25 @@ use super::skew::{HostPair, RawDelays};
 use super::traces::{Trace, Waiting};
 use crate::data::{Half, RpcKind};
 
+/// Which latencies of its RPC a call adds to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halves {
+    Both,
+    /// The callee's half was lost; what the other calls say about it stands.
+    Client,
+    /// The caller's half has been counted before.
+    Server,
+}
+
 /// One RPC of one request.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) key: Key,
     pub(super) kind: RpcKind,
+    pub(super) halves: Halves,
     pub(super) client_ns: u64,
     pub(super) server_ns: u64,
-    /// Of paired calls only.
+    /// Where both halves are known.
     pub(super) delays: Option<(HostPair, RawDelays)>,
     pub(super) failed: bool,
     /// Calls that this one stands for.
@@ -30,7 +41,7 @@ pub(super) struct Call {
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
     pub(super) calls: Vec<Call>,
-    /// Client halves that found neither a server half nor a named peer.
+    /// Client halves without the server half that they should have had.
     pub(super) client_unmatched: u64,
     /// Server halves whose parent never came; they count as requests from outside.
     pub(super) server_unmatched: u64,
@@ -102,20 +113,41 @@ impl Pairer<'_> {
             self.memory.count(server, true);
             // Seen together only when both were kept: whoever kept less decides.
             let weight = |half| sampling.weight(trace, relations, half);
-            calls.push(Call {
-                weight: weight(client).max(weight(server)),
-                ..paired(key, client, server)
-            });
+            let (asked, served) = (weight(client), weight(server));
+            // Where the callee keeps fewer traces, nothing is amiss with a half that is alone.
+            if served <= asked {
+                self.memory.answerers.learn(client, &key);
+            }
+            calls.push(Call { weight: asked.max(served), ..paired(key, client, server) });
         }
-        if !is_alone {
+        if is_alone {
+            self.place_lone_client(i, client);
+        }
+    }
+
+    fn place_lone_client(&mut self, i: usize, client: &Waiting) {
+        let serving = enclosing_op(self.trace, &self.out.relations, client);
+        if let Some(key) = self.memory.answerers.of(client, serving) {
+            self.out.client_unmatched += 1;
+            // Whoever gave up knows of its callee that it took this long at least. Otherwise a span was
+            // lost, and the callee was as fast as ever.
+            let (halves, kind) = match (client.half, client.failed) {
+                (Half::Producer, _) => (Halves::Client, RpcKind::Messaging),
+                (_, true) => (Halves::Both, RpcKind::Paired),
+                (_, false) => (Halves::Client, RpcKind::Paired),
+            };
+            self.push_lone(Call { halves, ..lone(key, kind, client) }, client);
             return;
         }
         // A peer that sends spans of its own is no virtual node: its half was lost.
         let is_dark = client.is_database || !self.memory.is_instrumented(client.peer);
         if client.peer.is_nothing() || !is_dark {
             self.out.client_unmatched += 1;
+            self.out.missed.push(i);
             return;
         }
+        let trace = self.trace;
+        let relations = &self.out.relations;
         let key = key(trace, relations, client, (client.peer, client.op), self.memory);
         let kind =
             if client.half == Half::Producer { RpcKind::Messaging } else { RpcKind::ClientOnly };
@@ -133,10 +165,9 @@ impl Pairer<'_> {
                 // It ended, and was placed, before this half came: a callee that went on after its
                 // caller gave up, or a message that waited. Its own latency still counts.
                 let key = key(trace, relations, client, (server.service, server.op), self.memory);
-                let is_message = client.half == Half::Producer || server.half == Half::Consumer;
-                let kind = if is_message { RpcKind::Messaging } else { RpcKind::ServerOnly };
+                let halves = if client.missed { Halves::Both } else { Halves::Server };
                 self.out.placed.push(i);
-                self.push_lone(lone(key, kind, server), server);
+                self.push_lone(Call { halves, ..paired(key, client, server) }, server);
             }
             return true;
         }
@@ -246,11 +277,13 @@ fn paired(key: Key, client: &Waiting, server: &Waiting) -> Call {
         server_ns: server.duration_ns(),
         delays: (!is_message).then_some(((client.host, server.host), raw)),
         failed: client.failed || server.failed,
+        halves: Halves::Both,
         weight: 1.0,
     }
 }
 
 fn lone(key: Key, kind: RpcKind, span: &Waiting) -> Call {
-    let ns = span.duration_ns();
-    Call { key, kind, client_ns: ns, server_ns: ns, delays: None, failed: span.failed, weight: 1.0 }
+    let (ns, failed) = (span.duration_ns(), span.failed);
+    let halves = Halves::Both;
+    Call { key, kind, halves, client_ns: ns, server_ns: ns, delays: None, failed, weight: 1.0 }
 }

@@ -1,10 +1,10 @@
 //! RPCs of one open interval: counts and latency sketches, bounded in number.
 
 use super::names::{Id, Names};
-use super::pair::Call;
+use super::pair::{Call, Halves};
 use super::sketch::Sketch;
 use super::skew::Skews;
-use crate::data::{RpcKey, RpcKind, RpcWindow};
+use crate::data::{Percentiles, RpcKey, RpcKind, RpcWindow};
 use crate::hash::{HashMap, HashSet};
 
 /// An [`RpcKey`] with its names as numbers.
@@ -53,20 +53,32 @@ impl Sketches {
         if call.kind == RpcKind::Paired {
             self.kind = RpcKind::Paired;
         }
-        let calls = self.count(call.weight);
-        self.failed += u64::from(call.failed) * u64::from(calls);
-        self.client.insert_many(call.client_ns, calls);
-        self.server.insert_many(call.server_ns, calls);
-        if let Some((hosts, raw)) = call.delays {
-            let (request, response) = raw.split(skews.offset_ns(hosts));
-            self.request.insert_many(request, calls);
-            self.response.insert_many(response, calls);
+        let calls = self.weigh(call.weight);
+        if call.halves != Halves::Server {
+            self.seen += 1;
+            self.failed += u64::from(call.failed) * u64::from(calls);
+            self.client.insert_many(call.client_ns, calls);
+        }
+        if call.halves != Halves::Client {
+            self.server.insert_many(call.server_ns, calls);
+        }
+        let Some((hosts, raw)) = call.delays else { return };
+        match skews.offset_ns(hosts) {
+            // Its response reached nobody. Against a clock of which nothing is known the request says nothing.
+            Some(offset_ns) if raw.is_given_up() => {
+                let request = raw.taken_up_after(offset_ns).min(call.client_ns);
+                self.request.insert_many(request, calls);
+            }
+            offset_ns => {
+                let (request, response) = raw.split(offset_ns.unwrap_or(0));
+                self.request.insert_many(request, calls);
+                self.response.insert_many(response, calls);
+            }
         }
     }
 
     /// As how many calls one of this weight counts: what is rounded away now counts with the next.
-    fn count(&mut self, weight: f32) -> u32 {
-        self.seen += 1;
+    fn weigh(&mut self, weight: f32) -> u32 {
         let due = f64::from(weight) + self.rest;
         let calls = due.round() as u32;
         let rest = due - f64::from(calls);
@@ -77,7 +89,28 @@ impl Sketches {
 
     /// Share of the calls that was seen.
     fn seen_ratio(&self) -> f32 {
-        (self.seen as f64 / self.client.count().max(1) as f64).min(1.0) as f32
+        match self.client.count() {
+            0 => 1.0,
+            calls => (self.seen as f64 / calls as f64).min(1.0) as f32,
+        }
+    }
+
+    /// Calls; where every one was counted before, as many as came late.
+    fn count(&self) -> u64 {
+        match self.client.count() {
+            0 => self.server.count(),
+            calls => calls,
+        }
+    }
+
+    /// Both sides, one in the place of the other where only that was seen.
+    fn sides(&self) -> [Percentiles; 2] {
+        let [client, server] = [&self.client, &self.server];
+        let or = |one: &Sketch, other: &Sketch| match one.count() {
+            0 => other.percentiles(),
+            _ => one.percentiles(),
+        };
+        [or(client, server), or(server, client)]
     }
 }
 
@@ -133,21 +166,25 @@ impl Rpcs {
     /// The windows, sorted by key.
     pub(super) fn close(self, names: &Names) -> Vec<RpcWindow> {
         let name = |id| names.name(id).clone();
-        let window = |(key, s): (Key, Sketches)| RpcWindow {
-            key: RpcKey {
-                caller: name(key.caller),
-                caller_op: name(key.caller_op),
-                callee: name(key.callee),
-                op: name(key.op),
-            },
-            kind: s.kind,
-            count: s.client.count(),
-            failed: s.failed.min(s.client.count()),
-            seen_ratio: s.seen_ratio(),
-            client: s.client.percentiles(),
-            server: s.server.percentiles(),
-            request: s.request.percentiles(),
-            response: s.response.percentiles(),
+        let window = |(key, s): (Key, Sketches)| {
+            let [client, server] = s.sides();
+            let count = s.count();
+            RpcWindow {
+                key: RpcKey {
+                    caller: name(key.caller),
+                    caller_op: name(key.caller_op),
+                    callee: name(key.callee),
+                    op: name(key.op),
+                },
+                kind: s.kind,
+                count,
+                failed: s.failed.min(count),
+                seen_ratio: s.seen_ratio(),
+                client,
+                server,
+                request: s.request.percentiles(),
+                response: s.response.percentiles(),
+            }
         };
         let mut windows: Vec<RpcWindow> = self.by_key.into_iter().map(window).collect();
         windows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
@@ -167,7 +204,8 @@ mod tests {
             Key { caller: Id::USER, caller_op: Id::NOTHING, callee: Id::USER, op: Id::NOTHING };
         let (client_ns, server_ns) = (2 * ms * NS, ms * NS);
         let kind = RpcKind::ServerOnly;
-        Call { key, kind, client_ns, server_ns, delays: None, failed, weight }
+        let halves = Halves::Both;
+        Call { key, kind, halves, client_ns, server_ns, delays: None, failed, weight }
     }
 
     fn window(calls: &[Call]) -> RpcWindow {

@@ -27,6 +27,16 @@ pub(super) struct RawDelays {
 }
 
 impl RawDelays {
+    /// Whether the callee took longer than its caller waited.
+    pub(super) fn is_given_up(self) -> bool {
+        self.request_ns.saturating_add(self.response_ns) < 0
+    }
+
+    /// Time until the callee took the request up, nanoseconds, when its clock is ahead by `offset_ns`.
+    pub(super) fn taken_up_after(self, offset_ns: i64) -> u64 {
+        self.request_ns.saturating_sub(offset_ns).max(0).unsigned_abs()
+    }
+
     /// Splits the true sum after moving the callee's clock by `offset_ns`: (request, response).
     pub(super) fn split(self, offset_ns: i64) -> (u64, u64) {
         let sum = self.request_ns.saturating_add(self.response_ns).max(0);
@@ -60,6 +70,10 @@ impl Offset {
 impl Skews {
     /// Takes one RPC of the interval that is being closed into account.
     pub(super) fn observe(&mut self, hosts: HostPair, raw: RawDelays) {
+        // Nobody waited for this response: by it the callee's clock would seem ahead.
+        if raw.is_given_up() {
+            return;
+        }
         if let Some((request, response)) = self.fastest.get_mut(&hosts) {
             *request = (*request).min(raw.request_ns);
             *response = (*response).min(raw.response_ns);
@@ -88,13 +102,13 @@ impl Skews {
         }
     }
 
-    /// How far the callee's clock is ahead, nanoseconds.
-    pub(super) fn offset_ns(&self, hosts: HostPair) -> i64 {
+    /// How far the callee's clock is ahead, nanoseconds, when that is known.
+    pub(super) fn offset_ns(&self, hosts: HostPair) -> Option<i64> {
         // One host has one clock.
         if hosts.0 == hosts.1 {
-            return 0;
+            return Some(0);
         }
-        self.offsets.get(&hosts).map_or(0, |offset| offset.median)
+        self.offsets.get(&hosts).map(|offset| offset.median)
     }
 
     /// Every name that is remembered.
@@ -134,9 +148,9 @@ mod tests {
         for _ in 0..3 {
             interval(&mut skews, hosts, MS, MS, 50 * MS);
         }
-        assert_eq!(skews.offset_ns(hosts), 50 * MS);
+        assert_eq!(skews.offset_ns(hosts).unwrap_or(0), 50 * MS);
         let raw = RawDelays { request_ns: 53 * MS, response_ns: -49 * MS };
-        assert_eq!(raw.split(skews.offset_ns(hosts)), (3_000_000, 1_000_000));
+        assert_eq!(raw.split(skews.offset_ns(hosts).unwrap_or(0)), (3_000_000, 1_000_000));
     }
 
     #[test]
@@ -147,7 +161,7 @@ mod tests {
         }
         interval(&mut skews, hosts, 250 * MS, MS, 0);
         let raw = RawDelays { request_ns: 251 * MS, response_ns: MS };
-        assert_eq!(raw.split(skews.offset_ns(hosts)), (251_000_000, 1_000_000));
+        assert_eq!(raw.split(skews.offset_ns(hosts).unwrap_or(0)), (251_000_000, 1_000_000));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) struct Waiting {
     pub(super) weight: f32,
     /// Whether it has become part of an RPC already.
     pub(super) placed: bool,
-    /// Whether it was counted as a half without its other half.
+    /// Whether it was counted as a half without its other half, and as nothing else.
     pub(super) missed: bool,
 }
 
