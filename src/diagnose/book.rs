@@ -3,7 +3,38 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::config::Config;
-use crate::data::{Alert, AlertKey, AlertStatus, EventTime, Outcome};
+use crate::data::{Alert, AlertKey, AlertStatus, Diagnosis, EventTime, Outcome};
+
+/// Further looks at a cause without a resource.
+const LOOKS: u8 = 2;
+
+/// What is known about the cause of an alert.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// The services, but not every one's resource. Counters may move only when what they count is over, a
+    /// read for example, so that the next interval can show what the first did not.
+    Services {
+        /// How often it will be looked at again.
+        looks: u8,
+    },
+    /// Services and resources.
+    Whole,
+}
+
+impl Cause {
+    /// What `diagnosis` says about it.
+    pub fn of(diagnosis: &Diagnosis) -> Self {
+        let is_whole = diagnosis.root_causes.iter().all(|c| c.resource.is_some());
+        match diagnosis.outcome {
+            Some(Outcome::RootCause) if is_whole => Self::Whole,
+            Some(Outcome::RootCause) => Self::Services { looks: LOOKS },
+            _ => Self::Unknown,
+        }
+    }
+}
 
 /// One alert and what became of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,8 +43,8 @@ pub struct Incident {
     pub id: String,
     /// The alert as last delivered.
     pub alert: Alert,
-    /// Outcome of the last diagnosis.
-    pub outcome: Option<Outcome>,
+    /// What the last diagnosis came to.
+    pub cause: Cause,
 }
 
 /// All known alerts, bounded. Beyond the limit those that came first are forgotten, whatever time
@@ -57,12 +88,12 @@ pub fn diagnosis_id(key: &AlertKey) -> String {
 
 impl Book {
     /// A book of at most `max` alerts, with those of the last run in order of arrival.
-    pub fn new(max: usize, restored: impl IntoIterator<Item = (Alert, Option<Outcome>)>) -> Self {
+    pub fn new(max: usize, restored: impl IntoIterator<Item = (Alert, Cause)>) -> Self {
         let mut book = Self { incidents: BTreeMap::new(), arrivals: VecDeque::new(), max };
-        for (alert, outcome) in restored {
+        for (alert, cause) in restored {
             book.arrivals.push_back(alert.key.clone());
             let id = diagnosis_id(&alert.key);
-            book.incidents.insert(alert.key.clone(), Incident { id, alert, outcome });
+            book.incidents.insert(alert.key.clone(), Incident { id, alert, cause });
         }
         book.forget(book.arrivals.len().saturating_sub(max));
         book
@@ -122,7 +153,7 @@ impl Book {
             let incident = self.incidents.entry(alert.key.clone()).or_insert_with(|| Incident {
                 id: id.clone(),
                 alert: alert.clone(),
-                outcome: None,
+                cause: Cause::Unknown,
             });
             incident.alert = alert.clone();
         }
@@ -140,19 +171,27 @@ impl Book {
         self.incidents.get(key)
     }
 
-    /// Notes what a diagnosis came to; false when its alert has been forgotten meanwhile.
-    pub fn settle(&mut self, key: &AlertKey, outcome: Option<Outcome>) -> bool {
-        let incident = self.incidents.get_mut(key);
-        incident.map(|i| i.outcome = outcome).is_some()
+    /// Notes what a diagnosis came to; false when it is no news: its alert has been forgotten meanwhile, or
+    /// another look found nothing that was not known before.
+    pub fn settle(&mut self, key: &AlertKey, cause: Cause) -> bool {
+        let Some(incident) = self.incidents.get_mut(key) else { return false };
+        if let Cause::Services { looks } = incident.cause
+            && cause != Cause::Whole
+        {
+            incident.cause = Cause::Services { looks: looks.saturating_sub(1) };
+            return false;
+        }
+        incident.cause = cause;
+        true
     }
 
-    /// Alerts that a newly closed interval which ends at `closed` may tell more about: no cause is
-    /// known yet, and the interval is still within their range.
+    /// Alerts that a newly closed interval which ends at `closed` may tell more about: the cause is not
+    /// known, or only in part and not for long, and the interval is still within their range.
     pub fn unsettled(&self, closed: EventTime, config: &Config) -> Vec<AlertKey> {
         self.incidents
             .values()
             .filter(|i| {
-                i.outcome != Some(Outcome::RootCause)
+                !matches!(i.cause, Cause::Whole | Cause::Services { looks: 0 })
                     && closed <= i.alert.key.starts_at.plus(config.lookahead + config.pending)
                     && closed >= i.alert.key.starts_at.minus(config.pending)
                     && i.alert.ends_at.is_none_or(|ends| closed <= ends.plus(config.pending))
@@ -225,8 +264,23 @@ mod tests {
         deliver(&mut book, std::slice::from_ref(&a));
         assert_eq!(book.unsettled(EventTime(1_030_000), &config).len(), 1);
         assert_eq!(book.unsettled(EventTime(9_000_000), &config).len(), 0);
-        book.settle(&a.key, Some(Outcome::RootCause));
+        book.settle(&a.key, Cause::Whole);
         assert_eq!(book.unsettled(EventTime(1_030_000), &config).len(), 0);
+    }
+
+    #[test]
+    fn a_cause_without_a_resource_is_looked_at_again_and_kept_until_a_resource_is_found() {
+        let config = Config::default();
+        let a = alert("f1", 1_000_000, AlertStatus::Firing);
+        let open = |book: &Book| book.unsettled(EventTime(1_030_000), &config).len();
+        let mut book = Book::new(10, [(a.clone(), Cause::Services { looks: LOOKS })]);
+        assert!(!book.settle(&a.key, Cause::Unknown), "what was known stays");
+        assert_eq!(open(&book), 1);
+        let mut found = Book::new(10, [(a.clone(), Cause::Services { looks: 1 })]);
+        assert!(found.settle(&a.key, Cause::Whole));
+        assert_eq!(open(&found), 0);
+        assert!(!book.settle(&a.key, Cause::Services { looks: LOOKS }));
+        assert_eq!(open(&book), 0, "it was looked at often enough");
     }
 
     #[test]

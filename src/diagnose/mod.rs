@@ -24,7 +24,7 @@ mod task;
 mod tests;
 mod verdict;
 
-pub use book::{Book, Incident, diagnosis_id};
+pub use book::{Book, Cause, Incident, diagnosis_id};
 pub use config::Config;
 pub use metrics::Metrics;
 pub use normal::normal_frame;

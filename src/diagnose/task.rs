@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
-use super::book::{Book, Delivery, Incident};
+use super::book::{Book, Cause, Delivery, Incident};
 use super::config::Config;
 use super::metrics::Metrics;
 use super::verdict::{Question, Verdict, diagnose};
 use crate::data::{
     Alert, AlertKey, AlertStatus, Diagnosis, DiagnosisState, DiagnosisUpdate, EventTime, Frame,
-    ModelRef, Outcome, QosTarget,
+    ModelRef, QosTarget,
 };
 use crate::delivery::AlertDelivery;
 use crate::graph::Mechanism;
@@ -92,8 +92,8 @@ pub async fn run(
     metrics: Metrics,
     restored: Vec<(Alert, Option<Diagnosis>)>,
 ) {
-    let outcomes = restored.iter().map(|(a, d)| (a.clone(), d.as_ref().and_then(|d| d.outcome)));
-    let mut book = Book::new(config.keep, outcomes);
+    let cause = |d: &Option<Diagnosis>| d.as_ref().map(Cause::of).unwrap_or_default();
+    let mut book = Book::new(config.keep, restored.iter().map(|(a, d)| (a.clone(), cause(d))));
     let mut waiting = take_up(restored, &book, &around).await;
     let (answer_tx, mut answers) = mpsc::channel::<(AlertKey, Diagnosis)>(1);
     let mut busy = false;
@@ -126,7 +126,7 @@ pub async fn run(
             Some((key, diagnosis)) = answers.recv() => {
                 busy = false;
                 metrics.count(&diagnosis);
-                if book.settle(&key, diagnosis.outcome) {
+                if book.settle(&key, Cause::of(&diagnosis)) {
                     (around.tell)(DiagnosisUpdate::Changed(Box::new(diagnosis))).await;
                 }
             }
@@ -147,7 +147,8 @@ async fn take_up(
         match diagnosis {
             Some(d) if d.state != DiagnosisState::Running => {
                 if alert.status == AlertStatus::Resolved && d.alert.status == AlertStatus::Firing {
-                    close(d.id, alert, d.outcome, &mut waiting, around).await;
+                    let cause = Cause::of(&d);
+                    close(d.id, alert, cause, &mut waiting, around).await;
                 }
             }
             _ => begin(&alert.key, book, &mut waiting, around).await,
@@ -167,11 +168,11 @@ async fn begin(key: &AlertKey, book: &Book, waiting: &mut Waiting, around: &Surr
 async fn close(
     id: String,
     alert: Alert,
-    outcome: Option<Outcome>,
+    cause: Cause,
     waiting: &mut Waiting,
     around: &Surroundings,
 ) {
-    if outcome != Some(Outcome::RootCause) {
+    if cause == Cause::Unknown {
         waiting.look_again(alert.key.clone());
     }
     (around.tell)(DiagnosisUpdate::Resolved { id, alert: Box::new(alert) }).await;
@@ -197,7 +198,7 @@ async fn accept(
     }
     for incident in delivery.resolved.iter().filter_map(|key| book.get(key)) {
         let (id, alert) = (incident.id.clone(), incident.alert.clone());
-        close(id, alert, incident.outcome, waiting, around).await;
+        close(id, alert, incident.cause, waiting, around).await;
     }
     Ok(delivery.ids)
 }
@@ -281,6 +282,7 @@ fn clock() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Outcome;
     use crate::observe::Registry;
     use std::collections::BTreeMap;
     use std::sync::Mutex;
@@ -298,11 +300,8 @@ mod tests {
     fn done(alert: Alert) -> Diagnosis {
         let id = alert.key.fingerprint.clone();
         let outcome = Some(Outcome::RootCause);
-        Diagnosis {
-            state: DiagnosisState::Done,
-            outcome,
-            ..begun(&Incident { id, alert, outcome })
-        }
+        let cause = Cause::Whole;
+        Diagnosis { state: DiagnosisState::Done, outcome, ..begun(&Incident { id, alert, cause }) }
     }
 
     struct NoJournal;
