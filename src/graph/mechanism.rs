@@ -109,7 +109,7 @@ pub struct Situation {
     /// The same by metrics of the hosts it runs on, which it shares with others.
     pub hosts: Vec<Deviations>,
     /// Robust z-scores of what each service uses of each resource beyond what its load and its work in flight
-    /// explain: by its own metrics of use, not of shortage.
+    /// explain: by its own metrics of use. Zero where others tell whether there is a shortage.
     pub used: Vec<[f64; 4]>,
     /// Robust z-score of every usable feature of each service.
     pub features: Vec<Vec<(Name, Resource, f64)>>,

@@ -193,6 +193,7 @@ impl Case for Seen<'_> {
         let mut used = vec![[0.0_f64; 4]; scores.len()];
         let mut features = vec![Vec::new(); scores.len()];
         for (j, row) in scores.iter().enumerate() {
+            let mut is_measured = [false; 4];
             for score in row {
                 let feature = &model.features.features[score.feature];
                 let whose = if feature.scope == Scope::Node { &mut hosts } else { &mut own };
@@ -200,12 +201,16 @@ impl Case for Seen<'_> {
                 if feature.signal == Signal::Stall {
                     whose[j].add_stall(feature.resource, score.z);
                 }
-                if feature.signal == Signal::Usage && feature.scope != Scope::Node {
-                    let most = &mut used[j][feature.resource.index()];
-                    *most = most.max(score.z);
+                if feature.scope != Scope::Node {
+                    let r = feature.resource.index();
+                    match feature.signal {
+                        Signal::Usage => used[j][r] = used[j][r].max(score.z),
+                        Signal::Saturation | Signal::Stall => is_measured[r] = true,
+                    }
                 }
                 features[j].push((feature.name.as_str().into(), feature.resource, score.z));
             }
+            used[j] = std::array::from_fn(|r| if is_measured[r] { 0.0 } else { used[j][r] });
         }
         let excess: Vec<Option<Excess>> =
             self.scene.excess().iter().map(|e| e.as_ref().map(Excess::from)).collect();

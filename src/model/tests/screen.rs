@@ -1,7 +1,8 @@
 //! Which metrics are taken for causes.
 
-use super::town::{Town, chain, feature};
-use crate::data::{FeatureWindow, Replica, Role, Scope, Signal};
+use super::town::{Town, brief, chain, feature};
+use crate::data::{FeatureWindow, Frame, Replica, Resource, Role, Scope, Signal};
+use crate::graph::Mechanism;
 use crate::model::features::FeatureModel;
 
 /// Names of the metrics that are kept.
@@ -148,4 +149,25 @@ fn what_the_load_explains_is_not_abnormal() {
 fn load_is_never_evidence() {
     let town = chain(40, 65, |_, _, noise| vec![feature("requests_in", Role::Load, 9.0 * noise)]);
     assert_eq!(kept(&town), [] as [&str; 0]);
+}
+
+/// Whoever holds a lock has more memory in use, and nobody goes without any.
+#[test]
+fn use_accuses_nobody_where_a_shortage_would_show() {
+    let accused = |is_measured: bool| {
+        let town = chain(120, 69, |service, is_troubled, noise| {
+            let held = usage("memory_held", Role::Memory, noise * cause(service, is_troubled));
+            let faulted = feature("memory_faulted", Role::Memory, noise);
+            if is_measured { vec![held, faulted] } else { vec![held] }
+        });
+        let model = town.fit(&brief(7)).unwrap();
+        let calm = &town.frames[town.met.iter().position(|met| *met).unwrap()];
+        let troubled = &town.frames[town.met.iter().rposition(|met| !met).unwrap()];
+        // No more work in flight than usual.
+        let strange = Frame { services: troubled.services.clone(), ..calm.clone() };
+        let db = town.net.services.iter().position(|s| &**s == "db").unwrap();
+        model.abduct(&strange, calm).situation().used[db][Resource::Memory.index()]
+    };
+    assert!(accused(false) > 10.0, "{}", accused(false));
+    assert!(accused(true).abs() < 1e-9, "{}", accused(true));
 }
