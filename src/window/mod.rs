@@ -5,6 +5,7 @@
 //!
 //! [`Frame`]: crate::data::Frame
 
+mod bounds;
 mod config;
 mod features;
 mod histograms;
@@ -16,6 +17,7 @@ mod names;
 mod pair;
 mod relations;
 mod resources;
+mod row;
 mod rpcs;
 mod sampling;
 mod series;
