@@ -25,6 +25,19 @@ pub enum Error {
         /// Why it cannot be read.
         source: std::io::Error,
     },
+    /// The process may not take enough.
+    #[error(
+        "memory: the limit of the {source_of_limit} allows {bytes} bytes: Sage needs at least {min}; give the \
+         container more, or set memory.budget_bytes if that is not the limit"
+    )]
+    Memory {
+        /// What the process may take.
+        bytes: u64,
+        /// The least that is enough.
+        min: u64,
+        /// Who says so.
+        source_of_limit: &'static str,
+    },
     /// The operating system gives no signals.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),

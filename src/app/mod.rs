@@ -14,4 +14,4 @@ mod wiring;
 pub use error::Error;
 pub use privilege::drop_capabilities;
 pub use run::{Running, serve, start, start_with};
-pub use signals::{Request, Signals};
+pub use signals::{Request, Signals, end_with};

@@ -88,6 +88,7 @@ pub async fn start_with(
         pipeline.limits,
         resident,
         pipeline.pressure,
+        pipeline.relieve,
         pipeline.memory,
         stopped.clone(),
     );

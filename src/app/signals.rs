@@ -1,5 +1,6 @@
 //! What the operating system asks of a running program.
 
+use rustix::process::{Pid, Signal as Death, getppid, set_parent_process_death_signal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A request of the operating system, or of whoever speaks through it.
@@ -40,4 +41,17 @@ impl Signals {
             _ = self.hangup.recv() => Request::Reload,
         }
     }
+}
+
+/// From now on the kernel ends this process when `parent`, the process that has started it, ends.
+///
+/// # Errors
+/// The kernel refuses, or `parent` has ended already.
+pub fn end_with(parent: i32) -> std::io::Result<()> {
+    set_parent_process_death_signal(Some(Death::KILL))?;
+    // Whoever ended before that will not end again.
+    if getppid() != Pid::from_raw(parent) {
+        return Err(std::io::Error::other(format!("process {parent} has not started this one")));
+    }
+    Ok(())
 }

@@ -8,10 +8,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::data::{EventTime, Frame, ModelRef};
 use crate::graph::{self, Mechanism, RpcGraph};
-use crate::memory::Pressure;
+use crate::memory::{Pressure, Relief, Relieve};
 use crate::model::Status;
 use crate::window::{History, Progress};
-use crate::{diagnose, report};
+use crate::{diagnose, receive, report};
 
 #[allow(clippy::disallowed_methods, reason = "the guard against the future needs the wall clock")]
 pub(super) fn wall_ms() -> i64 {
@@ -82,6 +82,19 @@ pub(super) fn unready(
             Some("Memory is spent: more than memory.hard_ratio of the budget is in use.")
         } else {
             None
+        }
+    })
+}
+
+/// What gives memory back beside the windows, which do it themselves: tables that only make things faster at once,
+/// closed intervals last.
+pub(super) fn relieve(known: &Arc<receive::KnownSeries>, history: &History) -> Relieve {
+    let (known, history) = (known.clone(), history.clone());
+    Box::new(move |relief| {
+        known.relieve();
+        if relief >= Relief::Closed {
+            let gone = history.relieve();
+            tracing::warn!(gone, "memory is short for long: the oldest intervals are on disk only");
         }
     })
 }

@@ -11,7 +11,7 @@ use super::budget::{Lowered, split};
 use super::disk::{DiskJournal, keep_fixes, load_model, pair_up, pushed, remember, write_frames};
 use super::error::Error;
 use super::news::{fan_out, post_news, tell};
-use super::views::{facts, follow_graph, learn_graph, progress_view, unready, wall_ms};
+use super::views::{facts, follow_graph, learn_graph, progress_view, relieve, unready, wall_ms};
 use crate::config::Config;
 use crate::data::{Diagnosis, FixRecord, Frame, QosTarget, Telemetry};
 use crate::delivery::AlertDelivery;
@@ -55,6 +55,7 @@ pub(super) struct Pipeline {
     /// How short memory is, and what tells it.
     pub(super) pressure: memory::Pressure,
     pub(super) limits: memory::Limits,
+    pub(super) relieve: memory::Relieve,
     pub(super) memory: memory::Metrics,
     pub(super) reload: mpsc::Sender<ReloadRequest>,
     pub(super) reloads: mpsc::Receiver<ReloadRequest>,
@@ -120,15 +121,19 @@ struct Latest {
 )]
 pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
     let mut metrics = Metrics::new(config);
-    let (config, limits) = &within_budget(config, &metrics.memory);
+    let (config, limits) = &within_budget(config, &metrics.memory)?;
     let pressure = memory::Pressure::default();
     let token = config.grafana.read_token().map_err(|source| Error::Token {
         path: config.grafana.token_file.clone().unwrap_or_default(),
         source,
     })?;
     let (frames_kept, diagnoses_kept) = (config.window.history, config.diagnose.keep);
-    let kept =
-        store::Kept { frames: frames_kept, diagnoses: diagnoses_kept, fixes: config.act.keep };
+    let kept = store::Kept {
+        frames: frames_kept,
+        frames_bytes: config.window.history_bytes_max,
+        diagnoses: diagnoses_kept,
+        fixes: config.act.keep,
+    };
     let (disk, restored, store) = store::open(&config.data.dir, kept, metrics.store.clone())?;
     let Restored { frames, alerts, diagnoses, annotations, model, fixes } = restored;
     let horizon = frames.last().map(|f| f.interval.end);
@@ -257,7 +262,10 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
             config.receive.bytes_in_flight_max,
             metrics.receive.bytes_in_flight.clone(),
         ),
-        known: Arc::new(receive::KnownSeries::new(&metrics.receive)),
+        known: Arc::new(receive::KnownSeries::new(
+            config.receive.known_bytes_max,
+            &metrics.receive,
+        )),
         metrics: metrics.receive,
         pressure: pressure.clone(),
         telemetry: telemetry_tx,
@@ -266,6 +274,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         horizon_ms: shared.horizon_ms.clone(),
         wall_ms,
     };
+    let relieve = relieve(&intake.known, &shared.history);
     let (is_serving, serving) = watch::channel(false);
     let (history, in_history) = (shared.history.clone(), shared.history.clone());
     let (model_rx, progress_rx) = (latest.model.1, latest.progress.1);
@@ -296,6 +305,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         is_ready: shared.is_ready,
         pressure,
         limits: *limits,
+        relieve,
         memory: metrics.memory,
         reload: reload_tx,
         reloads,
@@ -304,10 +314,18 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
 }
 
 /// Lowers what does not fit in the memory that the process may take.
-fn within_budget(config: &Config, metrics: &memory::Metrics) -> (Config, memory::Limits) {
+fn within_budget(
+    config: &Config,
+    metrics: &memory::Metrics,
+) -> Result<(Config, memory::Limits), Error> {
     let Some(budget) = memory::find(&config.memory) else {
-        return (config.clone(), memory::Limits::new(u64::MAX, &config.memory));
+        return Ok((config.clone(), memory::Limits::new(u64::MAX, &config.memory)));
     };
+    // What is configured was checked with the rest of the configuration.
+    let memory::Budget { bytes, source } = budget;
+    if bytes < memory::BUDGET_MIN {
+        return Err(Error::Memory { bytes, min: memory::BUDGET_MIN, source_of_limit: source });
+    }
     let limits = memory::Limits::new(budget.bytes, &config.memory);
     let split = split(config, limits.soft);
     metrics.show(budget, &limits, &split.parts);
@@ -315,7 +333,7 @@ fn within_budget(config: &Config, metrics: &memory::Metrics) -> (Config, memory:
     for Lowered { key, from, to } in &split.lowered {
         tracing::info!(key, from, to, "lowered to fit the memory budget");
     }
-    (split.config, limits)
+    Ok((split.config, limits))
 }
 
 fn model_inputs(

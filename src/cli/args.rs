@@ -47,6 +47,9 @@ pub enum Command {
         /// Configuration file; without one, defaults hold and data goes to ./sage-data
         #[arg(long, short, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// End when this process, which has started us, ends, however it does
+        #[arg(long, value_name = "PID", hide = true)]
+        parent: Option<i32>,
     },
     /// See Sage find faults in a simulated Social Network
     ///

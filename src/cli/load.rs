@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::load_args::LoadArgs;
 use super::progress::Progress;
 use super::run::{FAILURE, USAGE, answer, fail};
+use crate::app::Signals;
 use crate::config::{self, Config};
 use crate::lab::load::{self, Loaded, Own, Plan, Shape, Storm, Target, Verdict};
 use crate::lab::study::{Failure, Report};
@@ -34,11 +35,48 @@ pub(super) fn load(args: &LoadArgs) -> ExitCode {
         Ok(urls) => urls,
         Err(why) => return fail(USAGE, &Unreadable(why)),
     };
-    let config = match args.config.as_deref().map(config::load).transpose() {
-        Ok(config) => config.unwrap_or_default(),
-        Err(faults) => return fail(USAGE, &faults),
+    let config = match configured(args) {
+        Ok(config) => config,
+        Err(code) => return code,
     };
     finish(run(args, &config, targets, references), args.out.as_deref())
+}
+
+/// The configuration that was asked for.
+fn configured(args: &LoadArgs) -> Result<Config, ExitCode> {
+    let loaded = args.config.as_deref().map(config::load).transpose();
+    loaded.map(Option::unwrap_or_default).map_err(|faults| fail(USAGE, &faults))
+}
+
+/// Where load comes from. From here on a signal is a request, so that the sidecar does not stay behind.
+struct Stage {
+    runtime: tokio::runtime::Runtime,
+    signals: Signals,
+}
+
+impl Stage {
+    fn set() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let signals = {
+            let _context = runtime.enter();
+            Signals::catch()?
+        };
+        Ok(Self { runtime, signals })
+    }
+
+    /// Does `work` unless somebody wants an end of it.
+    fn perform<T, E: Into<Failure>>(
+        &mut self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failure> {
+        let signals = &mut self.signals;
+        self.runtime.block_on(async {
+            tokio::select! {
+                done = work => done.map_err(Into::into),
+                _ = signals.next() => Err("interrupted; the sidecar is stopped".into()),
+            }
+        })
+    }
 }
 
 /// Shows a report, and writes it where it was wanted.
@@ -63,14 +101,16 @@ fn text(report: &Report) -> String {
 
 pub(super) fn soak(args: &LoadArgs) -> ExitCode {
     let plan = plan(args, &SOAK);
+    let mut config = match configured(args) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    load::configure_soak(&mut config);
     let work = || -> Result<Report, Failure> {
-        let (dir, progress) = (tempfile::tempdir()?, Progress::new());
-        let mut config = Config::default();
-        load::configure_soak(&mut config);
+        let (mut stage, dir, progress) = (Stage::set()?, tempfile::tempdir()?, Progress::new());
         let own = Own::start(&std::env::current_exe()?, &config, dir.path())?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let show = |what: &str, share: f64| progress.show(what, share);
-        let report = runtime.block_on(load::soak(&plan, &own, wall_ns, &show));
+        let report = stage.perform(load::soak(&plan, &own, wall_ns, &show));
         progress.finish();
         report
     };
@@ -84,14 +124,16 @@ pub(super) fn storm(args: &LoadArgs) -> ExitCode {
         budget_bytes: args.budget_mib << 20,
         interval: args.interval,
     };
+    let mut config = match configured(args) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    what.configure(&mut config);
     let work = || -> Result<Verdict, Failure> {
-        let (dir, progress) = (tempfile::tempdir()?, Progress::new());
-        let mut config = Config::default();
-        what.configure(&mut config);
+        let (mut stage, dir, progress) = (Stage::set()?, tempfile::tempdir()?, Progress::new());
         let mut own = Own::start(&std::env::current_exe()?, &config, dir.path())?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let show = |what: &str, share: f64| progress.show(what, share);
-        let verdict = runtime.block_on(load::storm(&what, &mut own, wall_ns, &show));
+        let verdict = stage.perform(load::storm(&what, &mut own, wall_ns, &show));
         progress.finish();
         verdict
     };
@@ -126,8 +168,7 @@ fn run(
     references: Vec<Target>,
 ) -> Result<Report, Failure> {
     let (plan, progress) = (plan(args, &LOAD), Progress::new());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let dir = tempfile::tempdir()?;
+    let (mut stage, dir) = (Stage::set()?, tempfile::tempdir()?);
     // Lives as long as it is loaded.
     let own = match targets.is_empty() {
         true => Some(Own::start(&std::env::current_exe()?, config, dir.path())?),
@@ -151,7 +192,7 @@ fn run(
         all.push(Loaded { name, target, pid: args.reference_pid, status: None });
     }
     let show = |what: &str, share: f64| progress.show(what, share);
-    let outcomes = runtime.block_on(load::load(&plan, &all, wall_ns, &show));
+    let outcomes = stage.perform(load::load(&plan, &all, wall_ns, &show));
     progress.finish();
     Ok(load::report("load", plan.to_json(), &outcomes?))
 }

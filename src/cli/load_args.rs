@@ -68,7 +68,8 @@ pub struct LoadArgs {
     /// Length of the intervals in a storm
     #[arg(long, default_value = "15s", value_parser = duration)]
     pub interval: Duration,
-    /// Configuration of the sidecar of its own; ports, log and data directory are chosen anew
+    /// Configuration of the sidecar of its own; ports, log and data directory are chosen anew, and a storm or
+    /// a soak sets its own budget and intervals
     #[arg(long, value_name = "FILE", conflicts_with = "targets")]
     pub config: Option<PathBuf>,
     /// Write the table as CSV and JSON there

@@ -28,7 +28,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// Does what the command line says.
 pub fn run(cli: Cli) -> ExitCode {
     match cli.command {
-        Command::Serve { config } => serve(config.as_deref()),
+        Command::Serve { config, parent } => serve(config.as_deref(), parent),
         Command::Check { file, print } => check(&file, print),
         Command::Demo { seed, intervals, keep } => {
             demo(Options { seed, intervals: intervals as usize }, keep)
@@ -45,7 +45,7 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-fn serve(path: Option<&Path>) -> ExitCode {
+fn serve(path: Option<&Path>, parent: Option<i32>) -> ExitCode {
     let config = match path.map(config::load).transpose() {
         Ok(config) => config.unwrap_or_default(),
         Err(faults) => return fail(USAGE, &faults),
@@ -53,6 +53,10 @@ fn serve(path: Option<&Path>) -> ExitCode {
     observe::init_log(&config.log);
     let listen = &config.listen;
     app::drop_capabilities([listen.http, listen.otlp_grpc, listen.otlp_http].map(|a| a.port()));
+    // After capabilities: a change of credentials would undo it.
+    if let Some(Err(error)) = parent.map(app::end_with) {
+        return fail(FAILURE, &error);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(FAILURE, &error),
@@ -62,7 +66,10 @@ fn serve(path: Option<&Path>) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         // Readable for whoever started us, but not without the capabilities that were dropped.
-        Err(error @ (app::Error::Token { .. } | app::Error::Security(_))) => fail(USAGE, &error),
+        Err(
+            error
+            @ (app::Error::Token { .. } | app::Error::Security(_) | app::Error::Memory { .. }),
+        ) => fail(USAGE, &error),
         Err(error) => fail(FAILURE, &error),
     }
 }

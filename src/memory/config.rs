@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Less is not enough for anything.
-const BUDGET_MIN: u64 = 128 << 20;
+pub const BUDGET_MIN: u64 = 128 << 20;
 
 /// The budget and its two limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

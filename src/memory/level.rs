@@ -66,24 +66,70 @@ impl Limits {
     }
 }
 
+/// What is to be given back while memory is short, the next step when the one before was not enough. Each
+/// step is what costs least of what is left: nobody can tell who holds too much, but whoever holds anything
+/// gives it back in the end, so a shortage ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Relief {
+    /// Nothing.
+    #[default]
+    None,
+    /// What can be had again: tables that only make things faster, room that nobody uses.
+    Caches,
+    /// What belongs to open intervals.
+    Open,
+    /// Closed intervals, too, the oldest first.
+    Closed,
+}
+
+impl Relief {
+    /// The step for a shortage that has lasted for so many looks, of which there are `per_s` a second.
+    pub fn after(looks: u32, per_s: u32) -> Self {
+        match looks / per_s.max(1) {
+            _ if looks == 0 => Self::None,
+            seconds if seconds < CACHES_S => Self::Caches,
+            seconds if seconds < OPEN_S => Self::Open,
+            _ => Self::Closed,
+        }
+    }
+}
+
+/// Seconds of a shortage in which caches alone are given up, and until when closed intervals are kept.
+const CACHES_S: u32 = 1;
+const OPEN_S: u32 = 20;
+
 /// What everybody can see of it; cheap to clone and to look at.
 #[derive(Clone, Debug, Default)]
-pub struct Pressure(Arc<AtomicU8>);
+pub struct Pressure {
+    level: Arc<AtomicU8>,
+    relief: Arc<AtomicU8>,
+}
 
 impl Pressure {
-    /// Says how it is.
-    pub fn set(&self, level: Level) {
-        self.0.store(level.number(), Ordering::Relaxed);
+    /// Says how it is, and what is to be given back.
+    pub fn set(&self, level: Level, relief: Relief) {
+        self.level.store(level.number(), Ordering::Relaxed);
+        self.relief.store(relief as u8, Ordering::Relaxed);
     }
 
     /// Whether nothing new should be taken in.
     pub fn is_short(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Level::Short.number()
+        self.level.load(Ordering::Relaxed) >= Level::Short.number()
     }
 
     /// Whether even the hard limit is passed.
     pub fn is_spent(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Level::Spent.number()
+        self.level.load(Ordering::Relaxed) >= Level::Spent.number()
+    }
+
+    /// What is to be given back.
+    pub fn relief(&self) -> Relief {
+        match self.relief.load(Ordering::Relaxed) {
+            0 => Relief::None,
+            1 => Relief::Caches,
+            2 => Relief::Open,
+            _ => Relief::Closed,
+        }
     }
 }
 
@@ -110,6 +156,25 @@ mod tests {
             (0, Level::Enough),
         ] {
             assert_eq!(limits.see(resident), level, "{resident}");
+        }
+    }
+
+    #[test]
+    fn the_longer_memory_is_short_the_more_is_given_back_and_closed_intervals_come_last() {
+        let pressure = Pressure::default();
+        assert_eq!(pressure.relief(), Relief::None);
+        for (looks, relief) in [
+            (0, Relief::None),
+            (1, Relief::Caches),
+            (4, Relief::Caches),
+            (5, Relief::Open),
+            (99, Relief::Open),
+            (100, Relief::Closed),
+            (u32::MAX, Relief::Closed),
+        ] {
+            assert_eq!(Relief::after(looks, 5), relief, "{looks}");
+            pressure.set(Level::Short, relief);
+            assert_eq!(pressure.relief(), relief);
         }
     }
 }

@@ -9,8 +9,8 @@ mod limit;
 mod metrics;
 mod task;
 
-pub use config::Config;
-pub use level::{Level, Limits, Pressure};
+pub use config::{BUDGET_MIN, Config};
+pub use level::{Level, Limits, Pressure, Relief};
 pub use limit::{Budget, cgroup_limit, find};
 pub use metrics::Metrics;
-pub use task::{Resident, resident, watch};
+pub use task::{Relieve, Resident, resident, watch};

@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::level::{Level, Limits, Pressure};
+use super::level::{Level, Limits, Pressure, Relief};
 use super::metrics::Metrics;
 
 /// Between two looks. What all doors let in meanwhile is bounded by the requests in flight.
 const LOOK: Duration = Duration::from_millis(200);
+/// Looks a second.
+const LOOKS: u32 = 5;
+
+/// Called once a second while memory is short, with what is to be given back.
+pub type Relieve = Box<dyn Fn(Relief) + Send + Sync>;
 
 /// Tells the bytes that are resident; `None` where nobody knows.
 pub type Resident = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
@@ -27,15 +32,22 @@ pub async fn watch(
     mut limits: Limits,
     resident: Resident,
     pressure: Pressure,
+    relieve: Relieve,
     metrics: Metrics,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut last = Level::Enough;
+    let mut short = 0_u32;
     loop {
         // A kernel that does not tell costs the limits, never the service.
         if let Some(bytes) = resident() {
             let level = limits.see(bytes);
-            pressure.set(level);
+            short = if level >= Level::Short { short.saturating_add(1) } else { 0 };
+            let relief = Relief::after(short, LOOKS);
+            pressure.set(level, relief);
+            if short % LOOKS == 1 {
+                relieve(relief);
+            }
             metrics.resident.set(i64::try_from(bytes).unwrap_or(i64::MAX));
             metrics.level.set(level.number().into());
             if last == Level::Enough && level > last {

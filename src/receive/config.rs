@@ -12,6 +12,8 @@ pub struct Config {
     pub bytes_in_flight_max: usize,
     /// Spans and samples that may wait for the windows; beyond it senders are told to come again.
     pub queue_items_max: u32,
+    /// Bytes that series which came before may take, so that they are known again by their bytes.
+    pub known_bytes_max: usize,
     /// Labels a series may have.
     pub labels_max: usize,
     /// Bytes a label name or value, an operation or service name may have.
@@ -30,6 +32,7 @@ impl Default for Config {
             body_bytes_max: 64 << 20,
             bytes_in_flight_max: 256 << 20,
             queue_items_max: 1 << 20,
+            known_bytes_max: 128 << 20,
             labels_max: 64,
             name_bytes_max: 4096,
             request_series_max: 1 << 18,
@@ -56,6 +59,8 @@ impl Config {
         let in_flight = d.bytes_in_flight_max as u64;
         at_least("bytes_in_flight_max", self.bytes_in_flight_max as u64, both, in_flight);
         at_least("queue_items_max", self.queue_items_max.into(), 1000, d.queue_items_max.into());
+        let known = d.known_bytes_max as u64;
+        at_least("known_bytes_max", self.known_bytes_max as u64, 1 << 20, known);
         at_least("labels_max", self.labels_max as u64, 4, d.labels_max as u64);
         at_least("name_bytes_max", self.name_bytes_max as u64, 64, d.name_bytes_max as u64);
         let (series, samples) = (d.request_series_max as u64, d.series_samples_max as u64);

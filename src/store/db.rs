@@ -86,13 +86,17 @@ impl Db {
         Ok(())
     }
 
-    /// The newest `limit` frames, oldest first.
+    /// The newest `limit` frames, oldest first, as far as they take at most `bytes_max` in memory.
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub fn frames(&self, limit: usize) -> Result<Vec<Frame>, Error> {
+    pub fn frames(&self, limit: usize, bytes_max: u64) -> Result<Vec<Frame>, Error> {
         let sql = "SELECT body FROM frame ORDER BY start_ms DESC LIMIT ?1";
-        let mut frames: Vec<Frame> = self.rows("frame", sql, limit)?;
+        let mut bytes = 0;
+        let mut frames: Vec<Frame> = self.rows_while("frame", sql, limit, |frame: &Frame| {
+            bytes += frame.held_bytes() as u64;
+            bytes <= bytes_max
+        })?;
         frames.reverse();
         Ok(frames)
     }
@@ -269,12 +273,24 @@ impl Db {
         sql: &str,
         limit: usize,
     ) -> Result<Vec<T>, Error> {
+        self.rows_while(table, sql, limit, |_| true)
+    }
+
+    /// Rows up to the first that `fits` does not take.
+    fn rows_while<T: DeserializeOwned>(
+        &self,
+        table: &'static str,
+        sql: &str,
+        limit: usize,
+        mut fits: impl FnMut(&T) -> bool,
+    ) -> Result<Vec<T>, Error> {
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
         let mut read = Vec::new();
         while let Some(row) = rows.next()? {
             let body = row.get::<_, String>(0).map_err(|e| e.to_string());
             match body.and_then(|body| serde_json::from_str(&body).map_err(|e| e.to_string())) {
+                Ok(value) if !fits(&value) => break,
                 Ok(value) => read.push(value),
                 Err(why) => {
                     let file = self.connection.path();
@@ -321,7 +337,7 @@ mod tests {
             db.put_frame(&frame(n), 3).unwrap();
         }
         drop(db);
-        let back = Db::open(&path).unwrap().frames(10).unwrap();
+        let back = Db::open(&path).unwrap().frames(10, u64::MAX).unwrap();
         assert_eq!(back, [frame(3), frame(4), frame(5)]);
     }
 
@@ -403,7 +419,7 @@ mod tests {
         let broken = "UPDATE frame SET body = ?1 WHERE start_ms = 2000";
         for body in [&"{" as &dyn rusqlite::ToSql, &vec![0xff_u8]] {
             db.connection.execute(broken, [body]).unwrap();
-            assert_eq!(db.frames(10).unwrap(), [frame(1), frame(3)]);
+            assert_eq!(db.frames(10, u64::MAX).unwrap(), [frame(1), frame(3)]);
         }
     }
 

@@ -29,6 +29,8 @@ enum Write {
 pub struct Kept {
     /// Frames.
     pub frames: usize,
+    /// What the frames that are read at the start may take in memory; on disk they stay.
+    pub frames_bytes: u64,
     /// Diagnoses, alerts and annotations.
     pub diagnoses: usize,
     /// Fixes.
@@ -77,7 +79,7 @@ pub fn open(
     })?;
     let db = Db::open(&dir.join("sage.db"))?;
     let restored = Restored {
-        frames: db.frames(kept.frames)?,
+        frames: db.frames(kept.frames, kept.frames_bytes)?,
         alerts: db.alerts(kept.diagnoses)?,
         diagnoses: db.diagnoses(kept.diagnoses)?,
         annotations: db.annotations()?,

@@ -8,8 +8,6 @@ use super::rpcs::Key;
 use super::traces::Waiting;
 use crate::hash::HashMap;
 
-/// Kinds of calls before all is learnt anew.
-const ENTRIES_MAX: usize = 50_000;
 /// Operations of a caller that are told apart for one kind of call.
 const CALLER_OPS_MAX: usize = 16;
 /// Calls in a row that one service must have answered: a name that many share answers for nobody.
@@ -26,17 +24,25 @@ struct Answerer {
 }
 
 /// Who usually answers, by the caller, its name for the call and the peer it names.
-#[derive(Debug, Default)]
-pub(super) struct Answerers(HashMap<(Id, Id, Id), Vec<Answerer>>);
+#[derive(Debug)]
+pub(super) struct Answerers {
+    known: HashMap<(Id, Id, Id), Vec<Answerer>>,
+    max: usize,
+}
 
 impl Answerers {
+    /// Nothing is known yet. Of more than `max` kinds of calls all is learnt anew.
+    pub(super) fn new(max: usize) -> Self {
+        Self { known: HashMap::default(), max }
+    }
+
     /// Notes that the call `client` became `key`.
     pub(super) fn learn(&mut self, client: &Waiting, key: &Key) {
         let call = (client.service, client.op, client.peer);
-        if self.0.len() >= ENTRIES_MAX && !self.0.contains_key(&call) {
-            self.0.clear();
+        if self.known.len() >= self.max && !self.known.contains_key(&call) {
+            self.known.clear();
         }
-        let known = self.0.entry(call).or_default();
+        let known = self.known.entry(call).or_default();
         let Key { caller_op, callee, op, .. } = *key;
         match known.iter_mut().find(|a| a.caller_op == caller_op) {
             Some(a) if a.callee == callee => (a.op, a.steady) = (op, a.steady.saturating_add(1)),
@@ -52,7 +58,7 @@ impl Answerers {
 
     /// Whom `client` called, when there is no doubt; without `caller_op` whatever it may have served.
     pub(super) fn of(&self, client: &Waiting, caller_op: Option<Id>) -> Option<Key> {
-        let known = self.0.get(&(client.service, client.op, client.peer))?;
+        let known = self.known.get(&(client.service, client.op, client.peer))?;
         let mut fitting = known.iter().filter(|a| caller_op.is_none_or(|op| a.caller_op == op));
         let first = fitting.next()?;
         let mut usual = first;
@@ -68,7 +74,7 @@ impl Answerers {
 
     /// Every name that is remembered.
     pub(super) fn names(&self) -> impl Iterator<Item = Id> {
-        self.0.iter().flat_map(|((service, op, peer), known)| {
+        self.known.iter().flat_map(|((service, op, peer), known)| {
             let answers = known.iter().flat_map(|a| [a.caller_op, a.callee, a.op]);
             [*service, *op, *peer].into_iter().chain(answers)
         })

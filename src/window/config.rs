@@ -27,6 +27,10 @@ pub struct Config {
     pub stale_after: Duration,
     /// Spans that may wait for their other half.
     pub spans_waiting_max: usize,
+    /// Bytes that these and their names may take.
+    pub spans_waiting_bytes_max: usize,
+    /// Entries of each table of what earlier intervals showed.
+    pub remembered_max: usize,
     /// Intervals open at once.
     pub open_intervals_max: usize,
     /// RPCs in one interval; further ones share the overflow RPC.
@@ -60,6 +64,8 @@ impl Default for Config {
             history_bytes_max: 4 << 30,
             stale_after: Duration::from_secs(300),
             spans_waiting_max: 1_000_000,
+            spans_waiting_bytes_max: 256 << 20,
+            remembered_max: 100_000,
             open_intervals_max: 64,
             rpcs_max: 10_000,
             operations_max: 200,
@@ -105,6 +111,8 @@ impl Config {
                 1 << 20,
             ),
             ("spans_waiting_max", self.spans_waiting_max, 1000),
+            ("spans_waiting_bytes_max", self.spans_waiting_bytes_max, 1 << 20),
+            ("remembered_max", self.remembered_max, 1000),
             ("open_intervals_max", self.open_intervals_max, 4),
             ("rpcs_max", self.rpcs_max, 10),
             ("operations_max", self.operations_max, 1),

@@ -7,6 +7,9 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::data::{Frame, Interval};
 
+/// Frames that stay however short memory is: alerts of the moment are still diagnosed.
+const RELIEVED_MIN: usize = 10;
+
 /// Shared by everything that looks back. Readers get cheap copies and never block the windows for
 /// longer than a copy of pointers takes.
 #[derive(Clone, Debug)]
@@ -35,6 +38,17 @@ impl History {
                 self.bytes.dec_by(held(&oldest));
             }
         }
+    }
+
+    /// Gives memory back: the oldest eighth, but the newest few stay.
+    pub fn relieve(&self) -> usize {
+        let mut frames = self.frames.write().unwrap_or_else(PoisonError::into_inner);
+        let gone = frames.len().div_ceil(8).min(frames.len().saturating_sub(RELIEVED_MIN));
+        frames.drain(..gone).for_each(|frame| {
+            self.bytes.dec_by(held(&frame));
+        });
+        frames.shrink_to_fit();
+        gone
     }
 
     /// All frames, oldest first.
@@ -104,5 +118,18 @@ mod tests {
         // One that is larger than all may be is still the newest.
         history.push(frame(12, 1000));
         assert_eq!(starts(), [12]);
+    }
+
+    #[test]
+    fn the_oldest_go_when_memory_is_short_and_a_few_stay() {
+        let bytes = Gauge::default();
+        let history = History::new(100, u64::MAX, bytes.clone());
+        (0..24).for_each(|n| history.push(frame(n, 3)));
+        assert_eq!(history.relieve(), 3);
+        assert_eq!(history.all()[0].interval.start.0, 3);
+        while history.relieve() > 0 {}
+        assert_eq!(history.len(), RELIEVED_MIN);
+        assert_eq!(history.newest().unwrap().interval.start.0, 23);
+        assert_eq!(bytes.get(), RELIEVED_MIN as i64 * held(&frame(0, 3)));
     }
 }

@@ -11,6 +11,8 @@ pub(super) struct Intervals {
     max: usize,
     /// Traces with spans that ended in an open interval, by the interval's start; some twice.
     open: BTreeMap<i64, Vec<u128>>,
+    /// How many these are.
+    noted: usize,
     /// Start of an open interval: the one that was asked for last.
     last: Option<i64>,
     horizon: Option<i64>,
@@ -20,7 +22,7 @@ impl Intervals {
     /// Nothing is open. At most `max` intervals of `length_ms` will be at a time.
     pub(super) fn new(length_ms: i64, max: usize) -> Self {
         let length_ms = length_ms.max(1);
-        Self { length_ms, max, open: BTreeMap::new(), last: None, horizon: None }
+        Self { length_ms, max, open: BTreeMap::new(), noted: 0, last: None, horizon: None }
     }
 
     /// Everything before `horizon` is closed already.
@@ -61,7 +63,25 @@ impl Intervals {
     /// The interval that starts at `start`, which opens, has spans of `trace`.
     pub(super) fn note(&mut self, start: i64, trace: u128) {
         self.open.entry(start).or_default().push(trace);
+        self.noted += 1;
         self.last = Some(start);
+    }
+
+    /// Traces that open intervals know of, some twice.
+    pub(super) fn noted(&self) -> usize {
+        self.noted
+    }
+
+    /// Forgets the traces that are not there any more: while nothing closes, nothing else does.
+    pub(super) fn forget(&mut self, is_there: impl Fn(u128) -> bool) {
+        self.noted = 0;
+        for traces in self.open.values_mut() {
+            traces.retain(|trace| is_there(*trace));
+            traces.sort_unstable();
+            traces.dedup();
+            traces.shrink_to_fit();
+            self.noted += traces.len();
+        }
     }
 
     /// Closes the oldest interval that ends at or before `watermark`: its start and its traces, in a fixed
@@ -75,6 +95,7 @@ impl Intervals {
         self.horizon = Some(start + self.length_ms);
         self.last = None;
         let mut traces = first.remove();
+        self.noted -= traces.len();
         traces.sort_unstable();
         traces.dedup();
         Some((start, traces))
@@ -111,5 +132,18 @@ mod tests {
         assert_eq!(intervals.close_before(6_000), Some((5_000, vec![1])));
         assert_eq!(intervals.admit(EventTime(5_500)), Err("late"));
         assert_eq!(intervals.admit(EventTime(20_000)), Ok(20_000));
+    }
+
+    #[test]
+    fn traces_that_are_gone_are_forgotten() {
+        let mut intervals = Intervals::new(1000, 2);
+        for trace in [3, 1, 2, 1, 4] {
+            intervals.note(0, trace);
+            intervals.note(1000, trace);
+        }
+        intervals.forget(|trace| trace % 2 == 1);
+        assert_eq!(intervals.noted(), 4);
+        assert_eq!(intervals.close_before(1000), Some((0, vec![1, 3])));
+        assert_eq!(intervals.noted(), 2);
     }
 }

@@ -10,12 +10,12 @@ use crate::hash::{HashMap, HashSet};
 const REQUESTS_MAX: u32 = 1000;
 /// An operation is called from inside when at most one request in so many lacks its caller's half.
 const STRAYS: u32 = 10;
-/// Entries of each part before it starts over.
-const ENTRIES_MAX: usize = 100_000;
 
 /// What is known from earlier traces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Memory {
+    /// Entries of each part before it starts over.
+    max: usize,
     /// Services that send server halves: never virtual nodes.
     instrumented: HashSet<Id>,
     /// Requests to each (service, operation) with a caller's half and without, the older the less.
@@ -28,8 +28,15 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// Nothing is known yet, and no part will have more than `max` entries.
+    pub(super) fn new(max: usize) -> Self {
+        let (instrumented, requests, callers) =
+            (HashSet::default(), HashMap::default(), HashMap::default());
+        Self { max, instrumented, requests, callers, answerers: Answerers::new(max) }
+    }
+
     pub(super) fn remember(&mut self, key: &Key) {
-        if self.callers.len() >= ENTRIES_MAX {
+        if self.callers.len() >= self.max {
             self.callers.clear();
         }
         self.callers.insert((key.caller, key.callee, key.op), key.caller_op);
@@ -42,7 +49,7 @@ impl Memory {
     /// Counts a request that `server` served.
     pub(super) fn count(&mut self, server: &Waiting, has_caller: bool) {
         let at = (server.service, server.op);
-        if self.requests.len() >= ENTRIES_MAX && !self.requests.contains_key(&at) {
+        if self.requests.len() >= self.max && !self.requests.contains_key(&at) {
             self.requests.clear();
         }
         let (with, without) = self.requests.entry(at).or_default();
@@ -60,7 +67,7 @@ impl Memory {
 
     /// Notes that `service` sends spans of its own.
     pub(super) fn instrument(&mut self, service: Id) {
-        if self.instrumented.len() < ENTRIES_MAX {
+        if self.instrumented.len() < self.max {
             self.instrumented.insert(service);
         }
     }

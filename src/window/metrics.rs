@@ -92,12 +92,14 @@ impl Metrics {
             ("sample", "duplicate"),
             ("sample", "not_finite"),
             ("sample", "buckets_full"),
+            ("sample", "histograms_full"),
             ("sample", "unbound"),
             ("histogram", "late"),
             ("histogram", "intervals_full"),
             ("histogram", "duplicate"),
             ("histogram", "not_finite"),
             ("histogram", "buckets_full"),
+            ("histogram", "histograms_full"),
             ("histogram", "gauge"),
         ] {
             drop(m.dropped.get_or_create(&DropLabels { item, reason }));

@@ -6,6 +6,7 @@
 //! [`Frame`]: crate::data::Frame
 
 mod answerers;
+mod bounds;
 mod config;
 mod features;
 mod histograms;
@@ -17,6 +18,7 @@ mod names;
 mod pair;
 mod relations;
 mod resources;
+mod row;
 mod rpcs;
 mod sampling;
 mod series;

@@ -27,6 +27,9 @@ impl Id {
     }
 }
 
+/// What a name takes beside its text: its places in the two tables, and what the allocator adds.
+const NAME_BYTES: usize = 112;
+
 /// Names below this number need no sweep.
 const FEW: usize = 4096;
 
@@ -39,12 +42,19 @@ pub(super) struct Names {
     free: Vec<Id>,
     /// Names in the table after the last sweep.
     swept: usize,
+    /// Bytes of all names.
+    text: usize,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        let mut names =
-            Self { ids: HashMap::default(), names: Vec::new(), free: Vec::new(), swept: 0 };
+        let mut names = Self {
+            ids: HashMap::default(),
+            names: Vec::new(),
+            free: Vec::new(),
+            swept: 0,
+            text: 0,
+        };
         for (name, id) in [("", Id::NOTHING), (USER, Id::USER), (OVERFLOW, Id::OVERFLOW)] {
             let given = names.get(&name.into());
             debug_assert_eq!(given, id);
@@ -71,7 +81,13 @@ impl Names {
             }
         };
         self.ids.insert(name.clone(), id);
+        self.text += name.len();
         id
+    }
+
+    /// What all take in memory, about.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.text + self.ids.len() * NAME_BYTES
     }
 
     /// The name with number `id`.
@@ -90,16 +106,20 @@ impl Names {
         for id in [Id::NOTHING, Id::USER, Id::OVERFLOW].into_iter().chain(used) {
             is_used[id.0 as usize] = true;
         }
-        let (names, free) = (&mut self.names, &mut self.free);
-        self.ids.retain(|_, id| {
+        let (names, free, text) = (&mut self.names, &mut self.free, &mut self.text);
+        self.ids.retain(|name, id| {
             let keep = is_used[id.0 as usize];
             if !keep {
+                *text -= name.len();
                 names[id.0 as usize] = Name::default();
                 free.push(*id);
             }
             keep
         });
         self.swept = self.ids.len();
+        if self.ids.capacity() / 4 > self.swept.max(FEW) {
+            self.ids.shrink_to(2 * self.swept);
+        }
     }
 }
 
@@ -151,6 +171,11 @@ mod tests {
         }
         names.sweep(std::iter::empty());
         assert_eq!((names.ids.len(), &**names.name(Id::USER)), (3, USER));
+        let few = names.held_bytes();
+        names.get(&"x".repeat(5000).into());
+        assert!(names.held_bytes() >= few + 5000);
+        names.sweep(std::iter::empty());
+        assert_eq!(names.held_bytes(), few);
     }
 
     proptest! {

@@ -3,17 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::Config;
+use super::row::{Row, percentiles, value};
 use super::series::SeriesState;
 use super::target::{Binder, Binding, Part, Target};
-use crate::data::{
-    FeatureSpec, FeatureWindow, Labels, Name, Replica, Scale, Series, ServiceWindow,
-};
+use crate::data::{FeatureSpec, FeatureWindow, Labels, Name, Replica, Series, ServiceWindow};
 use crate::hash::{HashMap, HashSet};
 
-/// Nodes of replicas remembered from spans and series.
-const REPLICAS_MAX: usize = 100_000;
-/// Series remembered as nobody's. Beyond it all are looked at anew.
-const UNBOUND_MAX: usize = 50_000;
+/// A series counts as one more for every so many bytes of its labels: few have as many.
+const LABELS_BYTES: usize = 1024;
 
 /// Intervals of silence after which a series gives way to others when there is no room left.
 const SILENT_WHEN_FULL: i64 = 2;
@@ -31,6 +28,10 @@ pub(super) struct Resources {
     interval_ms: i64,
     stale_ms: i64,
     series_max: usize,
+    /// Nodes of replicas remembered from spans and series, and half as many series remembered as nobody's.
+    remembered_max: usize,
+    /// Series followed, those with long labels counted as several.
+    weight: usize,
     /// Where the state of each series is.
     slots: HashMap<Labels, Slot>,
     states: Vec<Option<(Binding, SeriesState)>>,
@@ -50,8 +51,10 @@ struct Place {
     seen_ms: i64,
 }
 
-/// Values of one feature at one target: (sum of values, sum of divisors).
-type Parts = (Option<f64>, Option<f64>);
+/// As how many series one with these labels counts.
+fn weight(labels: &Labels) -> usize {
+    1 + labels.packed().len() / LABELS_BYTES
+}
 
 impl Resources {
     pub(super) fn new(config: &Config) -> Self {
@@ -62,6 +65,8 @@ impl Resources {
             interval_ms: ms(config.interval),
             stale_ms: ms(config.stale_after),
             series_max: config.series_max,
+            remembered_max: config.remembered_max,
+            weight: 0,
             slots: HashMap::default(),
             states: Vec::new(),
             free: Vec::new(),
@@ -81,14 +86,14 @@ impl Resources {
     /// # Errors
     /// Why it is not: no feature takes it, no label says whose it is, or too many are followed already.
     pub(super) fn follow(&mut self, series: &Series) -> Result<Slot, &'static str> {
-        if self.slots.len() >= self.series_max {
+        if self.weight + weight(&series.labels) > self.series_max {
             return Err("limit");
         }
         if self.unbound.contains(&series.labels) {
             return Err("unbound");
         }
         let Some(binding) = self.binder.bind(series) else {
-            if self.unbound.len() >= UNBOUND_MAX {
+            if self.unbound.len() >= self.remembered_max / 2 {
                 self.unbound.clear();
             }
             self.unbound.insert(series.labels.clone());
@@ -103,6 +108,7 @@ impl Resources {
             }
         };
         self.states[slot.0] = Some((binding, state));
+        self.weight += weight(&series.labels);
         self.slots.insert(series.labels.clone(), slot);
         Ok(slot)
     }
@@ -123,7 +129,7 @@ impl Resources {
             if place.node != *node {
                 place.node = node.clone();
             }
-        } else if self.places.len() < REPLICAS_MAX {
+        } else if self.places.len() < self.remembered_max {
             let place = Place { node: node.clone(), seen_ms: t_ms };
             self.places.insert((service.clone(), replica.clone()), place);
         }
@@ -136,20 +142,19 @@ impl Resources {
 
     /// The features of the interval that starts at `start_ms`; intervals close in order.
     pub(super) fn close(&mut self, start_ms: i64) -> Vec<ServiceWindow> {
-        let mut table: HashMap<Target, Vec<Parts>> = HashMap::default();
-        let width = self.features.len();
+        let mut table: HashMap<Target, Row> = HashMap::default();
         let mut located = Vec::new();
         for (binding, state) in self.states.iter_mut().flatten() {
             let Some(value) = state.close(start_ms) else { continue };
             if let Target::Replica { service, replica } = &binding.target {
                 located.push((service.clone(), replica.clone(), binding.node.clone()));
             }
-            let row =
-                table.entry(binding.target.clone()).or_insert_with(|| vec![(None, None); width]);
+            let row = table.entry(binding.target.clone()).or_default();
             for (feature, part) in &binding.feeds {
+                let parts = row.at(*feature);
                 let cell = match part {
-                    Part::Value => &mut row[*feature].0,
-                    Part::Divisor => &mut row[*feature].1,
+                    Part::Value => &mut parts.0,
+                    Part::Divisor => &mut parts.1,
                 };
                 *cell = Some(cell.unwrap_or(0.0) + value);
             }
@@ -167,7 +172,7 @@ impl Resources {
         // Pods come and go, and a rollout must not leave its dead behind.
         self.places.retain(|_, place| place.seen_ms >= start_ms - stale_ms);
         // After a storm of series that have ended, those that go on must get in again.
-        let is_full = self.slots.len() >= self.series_max;
+        let is_full = self.weight >= self.series_max;
         let patience_ms =
             if is_full { stale_ms.min(SILENT_WHEN_FULL * self.interval_ms) } else { stale_ms };
         let since_ms = start_ms.saturating_sub(patience_ms);
@@ -175,23 +180,34 @@ impl Resources {
         self.assemble(table)
     }
 
+    /// Gives back what can be had again: series known to be nobody's.
+    pub(super) fn relieve_caches(&mut self) {
+        self.unbound = HashSet::default();
+    }
+
+    /// Gives back what fell silent before the interval that starts at `start_ms`.
+    pub(super) fn relieve(&mut self, start_ms: i64) {
+        self.forget(start_ms.saturating_sub(SILENT_WHEN_FULL * self.interval_ms));
+    }
+
     /// Lets go of the series of which nothing has come since `since_ms`.
     fn forget(&mut self, since_ms: i64) {
-        let (states, free) = (&mut self.states, &mut self.free);
-        self.slots.retain(|_, slot| {
+        let (states, free, sum) = (&mut self.states, &mut self.free, &mut self.weight);
+        self.slots.retain(|labels, slot| {
             let state = &mut states[slot.0];
             let keep = state.as_ref().is_some_and(|(_, state)| !state.is_silent(since_ms));
             if !keep {
                 *state = None;
                 free.push(*slot);
+                *sum -= weight(labels);
             }
             keep
         });
     }
 
-    fn assemble(&self, mut table: HashMap<Target, Vec<Parts>>) -> Vec<ServiceWindow> {
-        let mut services: BTreeMap<Name, BTreeMap<Name, (Name, Vec<Parts>)>> = BTreeMap::new();
-        let mut rest: HashMap<Target, Vec<Parts>> = HashMap::default();
+    fn assemble(&self, mut table: HashMap<Target, Row>) -> Vec<ServiceWindow> {
+        let mut services: BTreeMap<Name, BTreeMap<Name, (Name, Row)>> = BTreeMap::new();
+        let mut rest: HashMap<Target, Row> = HashMap::default();
         for (target, row) in table.drain() {
             match target {
                 Target::Replica { service, replica } => {
@@ -221,15 +237,14 @@ impl Resources {
     /// Replicas without series of their own still have a host with metrics.
     fn add_replicas_known_by_spans(
         &self,
-        services: &mut BTreeMap<Name, BTreeMap<Name, (Name, Vec<Parts>)>>,
-        rest: &HashMap<Target, Vec<Parts>>,
+        services: &mut BTreeMap<Name, BTreeMap<Name, (Name, Row)>>,
+        rest: &HashMap<Target, Row>,
     ) {
         let measured: BTreeSet<Name> = services.keys().cloned().collect();
         for ((service, replica), Place { node, .. }) in &self.places {
             if !measured.contains(service) && rest.contains_key(&Target::Node(node.clone())) {
-                let empty = vec![(None, None); self.features.len()];
                 let replicas = services.entry(service.clone()).or_default();
-                replicas.insert(replica.clone(), (node.clone(), empty));
+                replicas.insert(replica.clone(), (node.clone(), Row::default()));
             }
         }
     }
@@ -237,8 +252,8 @@ impl Resources {
     fn window(
         &self,
         service: Name,
-        replicas: &BTreeMap<Name, (Name, Vec<Parts>)>,
-        rest: &HashMap<Target, Vec<Parts>>,
+        replicas: &BTreeMap<Name, (Name, Row)>,
+        rest: &HashMap<Target, Row>,
     ) -> ServiceWindow {
         let probe = rest.get(&Target::Service(service.clone()));
         let mut features = Vec::new();
@@ -247,11 +262,11 @@ impl Resources {
                 .values()
                 .map(|(node, own)| {
                     let host = rest.get(&Target::Node(node.clone()));
-                    value(own[i], spec).or_else(|| host.and_then(|row| value(row[i], spec)))
+                    value(own.get(i), spec).or_else(|| host.and_then(|row| value(row.get(i), spec)))
                 })
                 .collect();
             let mut values: Vec<f64> = by_replica.iter().flatten().copied().collect();
-            values.extend(probe.and_then(|row| value(row[i], spec)));
+            values.extend(probe.and_then(|row| value(row.get(i), spec)));
             if let Some(percentiles) = percentiles(&mut values) {
                 features.push(FeatureWindow {
                     name: name.clone(),
@@ -270,31 +285,6 @@ impl Resources {
             .collect();
         ServiceWindow { service, replicas, features }
     }
-}
-
-/// The value of a feature.
-fn value((value, divisor): Parts, spec: &FeatureSpec) -> Option<f64> {
-    let value = value? * spec.factor;
-    match (divisor, &spec.per, spec.scale) {
-        (_, None, _) => Some(value),
-        (Some(d), ..) if d > 0.0 => Some(value / d),
-        // No limit is set, or it is not known: there is no share of it.
-        (_, _, Scale::Headroom) => None,
-        // Nothing happened that could be measured.
-        (Some(_), ..) => Some(0.0),
-        (None, ..) => None,
-    }
-}
-
-/// Median, 90th percentile and maximum, interpolated.
-fn percentiles(values: &mut [f64]) -> Option<[f64; 3]> {
-    values.sort_unstable_by(f64::total_cmp);
-    let last = values.len().checked_sub(1)?;
-    Some([0.5, 0.9, 1.0].map(|q| {
-        let at = q * last as f64;
-        let (low, high) = (values[at.floor() as usize], values[at.ceil() as usize]);
-        low + (high - low) * at.fract()
-    }))
 }
 
 #[cfg(test)]
@@ -384,6 +374,21 @@ mod tests {
         assert_eq!(feed(&mut r, &own("b"), &[(90_000, 1.0)]), Err("limit"));
         r.close(90_000);
         assert_eq!(feed(&mut r, &own("b"), &[(120_000, 1.0)]), Ok(()));
+    }
+
+    #[test]
+    fn a_series_with_long_labels_counts_as_several() {
+        let mut r = Resources::new(&Config { series_max: 4, ..Config::default() });
+        let long = "x".repeat(3 * LABELS_BYTES - 100);
+        let own = |job| [("__name__", "process_resident_memory_bytes"), ("job", job)];
+        assert_eq!(feed(&mut r, &own(&long), &[(0, 1.0)]), Ok(()));
+        assert_eq!(feed(&mut r, &own("b"), &[(0, 1.0)]), Ok(()));
+        assert_eq!(feed(&mut r, &own("c"), &[(0, 1.0)]), Err("limit"));
+        r.relieve(1_000_000);
+        assert_eq!((r.len(), r.weight), (2, 4), "what waits for its interval to close stays");
+        r.close(0);
+        r.relieve(1_000_000);
+        assert_eq!((r.len(), r.weight), (0, 0));
     }
 
     #[test]

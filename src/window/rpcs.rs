@@ -1,4 +1,4 @@
-//! RPCs of one open interval: counts and latency sketches, bounded in number.
+//! RPCs of one interval: counts and latency sketches, bounded in number.
 
 use super::names::{Id, Names};
 use super::pair::{Call, Halves};
@@ -22,7 +22,7 @@ const OVERFLOW: Key =
 
 #[derive(Debug)]
 struct Sketches {
-    kind: RpcKind,
+    kind: Option<RpcKind>,
     /// Calls that were seen.
     seen: u64,
     /// What they stand for beyond what was counted: counts are whole numbers, weights are not.
@@ -35,9 +35,9 @@ struct Sketches {
 }
 
 impl Sketches {
-    fn new(kind: RpcKind) -> Self {
+    fn new() -> Self {
         Self {
-            kind,
+            kind: None,
             seen: 0,
             rest: 0.0,
             failed: 0,
@@ -48,10 +48,18 @@ impl Sketches {
         }
     }
 
+    /// Begins the next RPC.
+    fn clear(&mut self) {
+        (self.kind, self.seen, self.rest, self.failed) = (None, 0, 0.0, 0);
+        for sketch in [&mut self.client, &mut self.server, &mut self.request, &mut self.response] {
+            sketch.clear();
+        }
+    }
+
     fn add(&mut self, call: &Call, skews: &Skews) {
         // Calls of one RPC may be seen differently; the fuller view names the kind.
-        if call.kind == RpcKind::Paired {
-            self.kind = RpcKind::Paired;
+        if self.kind.is_none() || call.kind == RpcKind::Paired {
+            self.kind = Some(call.kind);
         }
         let calls = self.weigh(call.weight);
         if call.halves != Halves::Server {
@@ -112,84 +120,137 @@ impl Sketches {
         };
         [or(client, server), or(server, client)]
     }
+
+    fn window(&self, key: Key, names: &Names) -> RpcWindow {
+        let name = |id| names.name(id).clone();
+        let ([client, server], count) = (self.sides(), self.count());
+        RpcWindow {
+            key: RpcKey {
+                caller: name(key.caller),
+                caller_op: name(key.caller_op),
+                callee: name(key.callee),
+                op: name(key.op),
+            },
+            kind: self.kind.unwrap_or(RpcKind::Paired),
+            count,
+            failed: self.failed.min(count),
+            seen_ratio: self.seen_ratio(),
+            client,
+            server,
+            request: self.request.percentiles(),
+            response: self.response.percentiles(),
+        }
+    }
 }
 
-/// RPCs of one interval.
+/// Which RPCs an interval has, bounded in number.
 #[derive(Debug, Default)]
-pub(super) struct Rpcs {
-    by_key: HashMap<Key, Sketches>,
+struct Keys {
+    /// Where each RPC stands in `keys`, which are in order of appearance.
+    places: HashMap<Key, u32>,
+    keys: Vec<Key>,
     /// Operations seen, each with its service, and how many each service has.
     operations: HashSet<(Id, Id)>,
     operations_of: HashMap<Id, usize>,
     /// Calls that went to the overflow RPC or operation.
-    pub(super) overflowed: u64,
+    overflowed: u64,
 }
 
-impl Rpcs {
-    /// Counts one call.
-    pub(super) fn add(&mut self, call: &Call, skews: &Skews, rpcs_max: usize, ops_max: usize) {
+/// How many there may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) rpcs: usize,
+    /// Of one service.
+    pub(super) operations: usize,
+}
+
+impl Keys {
+    /// The RPC that a call belongs to.
+    fn place(&mut self, call: &Call, limits: Limits) -> u32 {
         // An RPC that is there has operations that are known.
-        if let Some(sketches) = self.by_key.get_mut(&call.key) {
+        if let Some(place) = self.places.get(&call.key) {
             self.overflowed += u64::from(call.key.op == Id::OVERFLOW);
-            sketches.add(call, skews);
-            return;
+            return *place;
         }
-        let key = self.bounded(call.key, rpcs_max, ops_max);
-        let sketches = self.by_key.entry(key).or_insert_with(|| Sketches::new(call.kind));
-        sketches.add(call, skews);
+        let key = self.bounded(call.key, limits);
+        let keys = &mut self.keys;
+        *self.places.entry(key).or_insert_with(|| {
+            keys.push(key);
+            // There are no more RPCs than calls, and these fit into memory.
+            u32::try_from(keys.len() - 1).unwrap_or(u32::MAX)
+        })
     }
 
-    fn bounded(&mut self, mut key: Key, rpcs_max: usize, ops_max: usize) -> Key {
-        key.op = self.operation(key.callee, key.op, ops_max);
+    fn bounded(&mut self, mut key: Key, limits: Limits) -> Key {
+        key.op = self.operation(key.callee, key.op, limits.operations);
         // The same operations as where the caller is the callee, so that the two join.
-        key.caller_op = self.operation(key.caller, key.caller_op, ops_max);
-        if self.by_key.len() >= rpcs_max && !self.by_key.contains_key(&key) {
+        key.caller_op = self.operation(key.caller, key.caller_op, limits.operations);
+        if self.keys.len() >= limits.rpcs && !self.places.contains_key(&key) {
             key = OVERFLOW;
         }
         self.overflowed += u64::from(key.op == Id::OVERFLOW);
         key
     }
 
-    fn operation(&mut self, service: Id, op: Id, ops_max: usize) -> Id {
+    fn operation(&mut self, service: Id, op: Id, max: usize) -> Id {
         if op.is_nothing() || self.operations.contains(&(service, op)) {
             return op;
         }
         let known = self.operations_of.entry(service).or_default();
-        if *known >= ops_max {
+        if *known >= max {
             return Id::OVERFLOW;
         }
         *known += 1;
         self.operations.insert((service, op));
         op
     }
+}
 
-    /// The windows, sorted by key.
-    pub(super) fn close(self, names: &Names) -> Vec<RpcWindow> {
-        let name = |id| names.name(id).clone();
-        let window = |(key, s): (Key, Sketches)| {
-            let [client, server] = s.sides();
-            let count = s.count();
-            RpcWindow {
-                key: RpcKey {
-                    caller: name(key.caller),
-                    caller_op: name(key.caller_op),
-                    callee: name(key.callee),
-                    op: name(key.op),
-                },
-                kind: s.kind,
-                count,
-                failed: s.failed.min(count),
-                seen_ratio: s.seen_ratio(),
-                client,
-                server,
-                request: s.request.percentiles(),
-                response: s.response.percentiles(),
-            }
-        };
-        let mut windows: Vec<RpcWindow> = self.by_key.into_iter().map(window).collect();
-        windows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        windows
+/// Numbers of the calls, RPC by RPC and within each in order, and where each RPC ends there.
+fn by_place(places: &[u32], rpcs: usize) -> (Vec<u32>, Vec<usize>) {
+    let mut next = vec![0_usize; rpcs];
+    places.iter().for_each(|place| next[*place as usize] += 1);
+    let mut begin = 0;
+    for count in &mut next {
+        (begin, *count) = (begin + *count, begin);
     }
+    let mut order = vec![0_u32; places.len()];
+    for (call, place) in (0_u32..).zip(places) {
+        let at = &mut next[*place as usize];
+        order[*at] = call;
+        *at += 1;
+    }
+    (order, next)
+}
+
+/// What came of the calls of an interval.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// Sorted by key.
+    pub(super) rpcs: Vec<RpcWindow>,
+    /// Calls that went to the overflow RPC or operation.
+    pub(super) overflowed: u64,
+}
+
+/// The RPCs of an interval. Sketches are those of one RPC at a time: those of thousands take more memory than
+/// all calls do.
+pub(super) fn close(calls: &[Call], skews: &Skews, limits: Limits, names: &Names) -> Closed {
+    let mut keys = Keys::default();
+    let places: Vec<u32> = calls.iter().map(|call| keys.place(call, limits)).collect();
+    let (order, ends) = by_place(&places, keys.keys.len());
+    let mut sketches = Sketches::new();
+    let mut rpcs = Vec::with_capacity(keys.keys.len());
+    let mut begin = 0;
+    for (key, end) in keys.keys.iter().zip(ends) {
+        sketches.clear();
+        for call in &order[begin..end] {
+            sketches.add(&calls[*call as usize], skews);
+        }
+        begin = end;
+        rpcs.push(sketches.window(*key, names));
+    }
+    rpcs.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Closed { rpcs, overflowed: keys.overflowed }
 }
 
 #[cfg(test)]
@@ -198,6 +259,7 @@ mod tests {
     use proptest::prelude::*;
 
     const NS: u64 = 1_000_000;
+    const LIMITS: Limits = Limits { rpcs: 10, operations: 10 };
 
     fn call(weight: f32, ms: u64, failed: bool) -> Call {
         let key =
@@ -209,9 +271,30 @@ mod tests {
     }
 
     fn window(calls: &[Call]) -> RpcWindow {
-        let mut rpcs = Rpcs::default();
-        calls.iter().for_each(|call| rpcs.add(call, &Skews::default(), 10, 10));
-        rpcs.close(&Names::default()).remove(0)
+        close(calls, &Skews::new(10), LIMITS, &Names::default()).rpcs.remove(0)
+    }
+
+    #[test]
+    fn what_is_too_much_shares_a_bucket_and_calls_stay_with_their_rpc() {
+        let mut names = Names::default();
+        let ops: Vec<Id> = ["a", "b", "c"].map(|op| names.get(&op.into())).into();
+        // Interleaved, so that the calls of an RPC do not stand side by side.
+        let to = |n: usize| {
+            let key = Key { op: ops[n % 3], ..call(1.0, 1, false).key };
+            Call { key, ..call(1.0, n as u64 % 3 + 1, false) }
+        };
+        let calls: Vec<Call> = (0..30).map(to).collect();
+        let limits = Limits { rpcs: 2, ..LIMITS };
+        let got = close(&calls, &Skews::new(10), limits, &names);
+        let seen: Vec<_> = got.rpcs.iter().map(|r| (&*r.key.op, r.count)).collect();
+        assert_eq!(seen, [(crate::data::OVERFLOW, 10), ("a", 10), ("b", 10)]);
+        for (rpc, ms) in got.rpcs.iter().zip([3.0, 1.0, 2.0]) {
+            assert!((rpc.server.0[4] - ms).abs() < 0.02 * ms, "{rpc:?}");
+        }
+        assert_eq!(got.overflowed, 10);
+        let limits = Limits { operations: 1, ..LIMITS };
+        let got = close(&calls, &Skews::new(10), limits, &names);
+        assert_eq!((got.rpcs.len(), got.overflowed), (2, 20));
     }
 
     proptest! {

@@ -59,6 +59,12 @@ impl Sketch {
         self.total += grow(&mut self.counts[index - self.first], times);
     }
 
+    /// Forgets everything and keeps the room.
+    pub fn clear(&mut self) {
+        self.counts.clear();
+        (self.first, self.total) = (0, 0);
+    }
+
     /// Adds everything `other` holds.
     pub fn merge(&mut self, other: &Sketch) {
         if other.counts.is_empty() {

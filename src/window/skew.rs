@@ -13,8 +13,6 @@ use crate::hash::HashMap;
 
 /// Offsets remembered per pair of hosts, one an interval.
 const REMEMBERED: usize = 9;
-/// Pairs of hosts remembered. Beyond it the split is taken from the clocks as they are.
-const PAIRS_MAX: usize = 50_000;
 
 /// A caller's and a callee's host (or replica, when hosts are unknown).
 pub(super) type HostPair = (Id, Id);
@@ -46,8 +44,10 @@ impl RawDelays {
 }
 
 /// What is known about the clocks of pairs of hosts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Skews {
+    /// Pairs of hosts remembered. Beyond it the split is taken from the clocks as they are.
+    max: usize,
     fastest: HashMap<HostPair, (i64, i64)>,
     offsets: HashMap<HostPair, Offset>,
 }
@@ -68,6 +68,11 @@ impl Offset {
 }
 
 impl Skews {
+    /// Nothing is known yet, and of at most `max` pairs anything will be.
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, fastest: HashMap::default(), offsets: HashMap::default() }
+    }
+
     /// Takes one RPC of the interval that is being closed into account.
     pub(super) fn observe(&mut self, hosts: HostPair, raw: RawDelays) {
         // Nobody waited for this response: by it the callee's clock would seem ahead.
@@ -77,7 +82,7 @@ impl Skews {
         if let Some((request, response)) = self.fastest.get_mut(&hosts) {
             *request = (*request).min(raw.request_ns);
             *response = (*response).min(raw.response_ns);
-        } else if self.fastest.len() < PAIRS_MAX {
+        } else if self.fastest.len() < self.max {
             self.fastest.insert(hosts, (raw.request_ns, raw.response_ns));
         }
     }
@@ -144,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_skewed_clock_is_found_and_taken_out() {
-        let (mut skews, hosts) = (Skews::default(), hosts());
+        let (mut skews, hosts) = (Skews::new(100), hosts());
         for _ in 0..3 {
             interval(&mut skews, hosts, MS, MS, 50 * MS);
         }
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_link_that_turns_slow_one_way_is_not_taken_for_a_clock() {
-        let (mut skews, hosts) = (Skews::default(), hosts());
+        let (mut skews, hosts) = (Skews::new(100), hosts());
         for _ in 0..6 {
             interval(&mut skews, hosts, MS, MS, 0);
         }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::history::History;
 use super::windower::{Progress, Windower};
 use crate::data::{Frame, Telemetry};
-use crate::memory::Pressure;
+use crate::memory::{Pressure, Relief};
 use crate::queue::Receiver;
 
 /// While memory is short, the windows give some back so often.
@@ -44,8 +44,9 @@ pub async fn run(
             biased;
             // Nothing new comes in then, so nothing closes, and what waits would wait for ever.
             _ = relief.tick() => {
-                if pressure.is_short() {
-                    windower.relieve();
+                match pressure.relief() {
+                    Relief::None => {}
+                    relief => windower.relieve(relief),
                 }
                 continue;
             }

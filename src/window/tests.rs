@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Config, Metrics, Windower};
-use crate::data::{Frame, Half, Peer, PeerKind, RpcKind, Span};
+use crate::data::{Frame, Half, Peer, PeerKind, RpcKind, Series, Span};
+use crate::memory::Relief;
 
 /// An interval of 30 s begins here.
 const BEGIN_MS: u64 = 1_700_000_010_000;
@@ -388,4 +389,72 @@ fn names_made_of_ids_overflow_their_own_service_only() {
     assert!(frames[0].rpcs.len() <= 2 * Config::default().operations_max + 10);
     let get = frames[0].rpcs.iter().find(|r| &*r.key.op == "get").unwrap();
     assert_eq!((&*get.key.callee, get.count), ("back", 1000));
+}
+
+#[test]
+fn names_made_of_queries_are_bounded_in_bytes_and_cost_the_oldest_spans() {
+    let (metrics, bytes_max) = (Metrics::default(), 1 << 20);
+    let config = Config { spans_waiting_bytes_max: bytes_max, ..Config::default() };
+    let mut windower = Windower::new(&config, metrics.clone());
+    for n in 0..2000 {
+        let op = format!("SELECT {n} {}", "x".repeat(4000));
+        push(&mut windower, &[in_trace(n, span(Half::Client, "front", &op, (1, 0), (0, 10)))]);
+    }
+    let held = windower.names.held_bytes() + windower.traces.held_bytes();
+    assert!(held <= bytes_max, "{held}");
+    let waiting = windower.traces.waiting();
+    assert!((20..250).contains(&waiting) && windower.traces.has(1999), "{waiting}");
+    let dropped = metrics
+        .dropped
+        .get_or_create(&super::metrics::DropLabels { item: "span", reason: "evicted" });
+    assert_eq!(dropped.get() as usize + waiting, 2000);
+    // Intervals do not know for ever what is gone.
+    assert!(windower.intervals.noted() <= 4096 + 4 * waiting);
+}
+
+#[test]
+fn traces_that_are_gone_leave_nothing_behind_in_their_interval() {
+    let config = Config { spans_waiting_max: 1000, ..Config::default() };
+    let mut windower = Windower::new(&config, Metrics::default());
+    for n in 0..100_u128 {
+        let one =
+            |i: u128| in_trace(n * 1000 + i, span(Half::Client, "front", "get", (1, 0), (0, 10)));
+        push(&mut windower, &(0..1000).map(one).collect::<Vec<_>>());
+    }
+    assert!(windower.traces.waiting() <= 1000);
+    assert!(windower.intervals.noted() <= 5000, "{}", windower.intervals.noted());
+}
+
+#[test]
+fn whatever_is_given_back_the_next_interval_is_whole() {
+    for relief in [Relief::Caches, Relief::Open, Relief::Closed] {
+        let mut windower = windower();
+        let labels = [("__name__", "process_resident_memory_bytes"), ("job", "front")];
+        let labels: crate::data::Labels =
+            labels.into_iter().map(|(n, v)| (n.into(), v.into())).collect();
+        let scrape = |windower: &mut Windower, ms: i64| {
+            let sample = crate::data::Sample { time_ms: BEGIN_MS as i64 + ms, value: 7.0 };
+            let samples = vec![sample].into();
+            let one = Series { labels: labels.clone(), samples, ..Series::default() };
+            windower.push_series(&[one], Duration::ZERO);
+        };
+        push(&mut windower, &call(1, "get"));
+        scrape(&mut windower, 10);
+        for _ in 0..20 {
+            windower.relieve(relief);
+        }
+        let is_gone = relief >= Relief::Open;
+        assert_eq!(windower.traces.waiting(), if is_gone { 0 } else { 3 }, "{relief:?}");
+        let late = |mut s: Span| {
+            (s.start_ns, s.end_ns) = (s.start_ns + 30_000_000_000, s.end_ns + 30_000_000_000);
+            in_trace(2, s)
+        };
+        let mut frames = push(&mut windower, &call(1, "get").map(late));
+        scrape(&mut windower, 30_010);
+        frames.extend(pass(&mut windower, 60_000));
+        let [before, after] = &frames[..] else { panic!("{frames:?}") };
+        assert_eq!(rpcs(before).len(), if is_gone { 0 } else { 2 }, "{relief:?}");
+        assert_eq!((rpcs(after).len(), after.completeness), (2, 1.0), "{relief:?}");
+        assert_eq!(after.services[0].features[0].percentiles, [7.0; 3], "{relief:?}");
+    }
 }

@@ -1,7 +1,8 @@
 //! Spans waiting for their other half, by trace.
 //!
 //! A span waits until the interval in which it ended closes. A trace is forgotten when nothing in
-//! it can matter any more; when too many spans wait, the traces that came first go first.
+//! it can matter any more; when too many spans wait, or they take too much memory, the traces that came
+//! first go first.
 
 use std::collections::VecDeque;
 
@@ -78,7 +79,43 @@ const SPANS_MAX: usize = 10_000;
 /// Spans through which looking is as fast as a set.
 const SPANS_FEW: usize = 48;
 
+/// What a trace takes beside its spans: its place in the table, which is between half and nearly full, in the
+/// order of arrival and in an interval (benches/memory.rs).
+const TRACE_BYTES: usize = 208;
+/// A place in a set of spans seen, as above.
+const SEEN_BYTES: usize = 32;
+
 impl Trace {
+    /// What it takes in memory, about; nothing before its first span.
+    fn held_bytes(&self) -> usize {
+        if self.spans.is_empty() {
+            return 0;
+        }
+        let seen = self.seen.as_ref().map_or(0, |seen| seen.capacity() * SEEN_BYTES);
+        TRACE_BYTES + self.spans.capacity() * size_of::<Waiting>() + seen
+    }
+
+    /// Takes a span that ended in the interval that starts at `start_ms`.
+    fn add(&mut self, span: Waiting, start_ms: i64) -> Added {
+        if self.spans.len() >= SPANS_MAX {
+            return Added::Refused;
+        }
+        if !self.is_new(span.id, span.half) {
+            return Added::Duplicate;
+        }
+        self.newest_end_ms = self.newest_end_ms.max(span.end_ms());
+        if self.spans.is_empty() {
+            // In a storm most spans are alone: a list that grows by itself begins with room for four.
+            self.spans.reserve_exact(1);
+        }
+        self.spans.push(span);
+        if self.noted.replace(start_ms) == Some(start_ms) {
+            Added::Waits
+        } else {
+            Added::WaitsUnnoted
+        }
+    }
+
     /// Whether the span is new. Caller and callee of a Zipkin-style RPC share one id: only the same half
     /// is a duplicate.
     fn is_new(&mut self, id: u64, half: Half) -> bool {
@@ -107,11 +144,14 @@ pub(super) struct Traces {
     arrival: VecDeque<u128>,
     waiting: usize,
     waiting_max: usize,
+    /// What all take, about.
+    bytes: usize,
 }
 
 impl Traces {
     pub(super) fn new(waiting_max: usize) -> Self {
-        Self { by_id: HashMap::default(), arrival: VecDeque::new(), waiting: 0, waiting_max }
+        let (by_id, arrival) = (HashMap::default(), VecDeque::new());
+        Self { by_id, arrival, waiting: 0, waiting_max, bytes: 0 }
     }
 
     /// Adds a span of trace `id` that ended in the interval that starts at `start_ms`.
@@ -121,41 +161,30 @@ impl Traces {
             arrival.push_back(id);
             Trace::default()
         });
-        if trace.spans.len() >= SPANS_MAX {
-            return Added::Refused;
-        }
-        if !trace.is_new(span.id, span.half) {
-            return Added::Duplicate;
-        }
-        trace.newest_end_ms = trace.newest_end_ms.max(span.end_ms());
-        if trace.spans.is_empty() {
-            // In a storm most spans are alone: a list that grows by itself begins with room for four.
-            trace.spans.reserve_exact(1);
-        }
-        trace.spans.push(span);
-        self.waiting += 1;
-        if trace.noted.replace(start_ms) == Some(start_ms) {
-            Added::Waits
-        } else {
-            Added::WaitsUnnoted
-        }
+        let before = trace.held_bytes();
+        let added = trace.add(span, start_ms);
+        // What a trace takes only grows.
+        self.bytes += trace.held_bytes() - before;
+        self.waiting += usize::from(matches!(added, Added::Waits | Added::WaitsUnnoted));
+        added
     }
 
-    /// Drops the traces that came first until the limit holds again; returns the spans dropped.
-    pub(super) fn evict(&mut self) -> u64 {
-        self.evict_down_to(self.waiting_max)
+    /// Drops the traces that came first until no more wait than may, and they take at most `bytes_max`;
+    /// returns the spans dropped.
+    pub(super) fn evict(&mut self, bytes_max: usize) -> u64 {
+        self.evict_down_to(self.waiting_max, bytes_max)
     }
 
     /// Drops the traces that came first until half of the spans are gone, and gives their memory back;
     /// returns the spans dropped.
     pub(super) fn relieve(&mut self) -> u64 {
-        let dropped = self.evict_down_to(self.waiting / 2);
+        let dropped = self.evict_down_to(self.waiting / 2, usize::MAX);
         self.shrink();
         dropped
     }
 
     /// Tables stay as large as they ever were unless they are told otherwise.
-    fn shrink(&mut self) {
+    pub(super) fn shrink(&mut self) {
         if self.by_id.capacity() / SPARE > self.by_id.len().max(SPARE_MIN) {
             self.by_id.shrink_to(2 * self.by_id.len());
         }
@@ -164,12 +193,13 @@ impl Traces {
         }
     }
 
-    fn evict_down_to(&mut self, max: usize) -> u64 {
+    fn evict_down_to(&mut self, max: usize, bytes_max: usize) -> u64 {
         let mut dropped = 0;
-        while self.waiting > max {
+        while self.waiting > max || self.bytes > bytes_max {
             let Some(id) = self.arrival.pop_front() else { break };
             if let Some(trace) = self.by_id.remove(&id) {
                 self.waiting -= trace.spans.len();
+                self.bytes -= trace.held_bytes();
                 dropped += trace.spans.iter().filter(|s| !s.placed).count() as u64;
             }
         }
@@ -183,17 +213,34 @@ impl Traces {
 
     /// Forgets traces whose every span ended before `before_ms`.
     pub(super) fn forget(&mut self, before_ms: i64) {
-        let waiting = &mut self.waiting;
+        let (waiting, bytes) = (&mut self.waiting, &mut self.bytes);
         self.by_id.retain(|_, trace| {
             let keep = trace.newest_end_ms >= before_ms;
             if !keep {
                 *waiting -= trace.spans.len();
+                *bytes -= trace.held_bytes();
             }
             keep
         });
         let by_id = &self.by_id;
         self.arrival.retain(|id| by_id.contains_key(id));
         self.shrink();
+    }
+
+    /// Whether the trace is there.
+    pub(super) fn has(&self, id: u128) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    /// Traces with spans that wait.
+    pub(super) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// What all take in memory, about.
+    #[cfg(test)]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Spans that wait.
@@ -205,5 +252,64 @@ impl Traces {
     pub(super) fn names(&self) -> impl Iterator<Item = Id> {
         let spans = self.by_id.values().flat_map(|trace| &trace.spans);
         spans.flat_map(|s| [s.service, s.host, s.op, s.peer])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(id: u64) -> Waiting {
+        Waiting {
+            id,
+            parent: 0,
+            start_ns: 0,
+            end_ns: 1_000_000,
+            service: Id::USER,
+            host: Id::USER,
+            op: Id::USER,
+            peer: Id::NOTHING,
+            half: Half::Client,
+            is_database: false,
+            failed: false,
+            weight: 0.0,
+            placed: false,
+            missed: false,
+        }
+    }
+
+    fn real(traces: &Traces) -> usize {
+        traces.by_id.values().map(Trace::held_bytes).sum()
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_bytes_and_what_came_first_goes_first() {
+        let mut traces = Traces::new(usize::MAX);
+        for id in 0..100 {
+            // Long ones, short ones, and a duplicate in each.
+            for n in (0..id % 9 + 1).chain([0]) {
+                traces.add(id.into(), span(n), 0);
+            }
+        }
+        let (before, waiting) = (traces.held_bytes(), traces.waiting());
+        assert_eq!(before, real(&traces));
+        let dropped = traces.evict(before / 2);
+        let after = traces.held_bytes();
+        assert!(after <= before / 2 && after > before / 2 - 2000, "{after} of {before}");
+        assert_eq!((after, waiting - traces.waiting()), (real(&traces), dropped as usize));
+        assert!(!traces.has(0) && traces.has(99));
+        traces.forget(i64::MAX);
+        assert_eq!((traces.held_bytes(), traces.len(), traces.waiting()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_set_of_spans_seen_counts_too() {
+        let mut traces = Traces::new(usize::MAX);
+        for n in 0..1000 {
+            assert_eq!(traces.add(7, span(n), 0) == Added::WaitsUnnoted, n == 0);
+        }
+        let spans = 1000 * size_of::<Waiting>();
+        assert!(traces.held_bytes() > spans + 1000 * size_of::<(u64, Half)>());
+        assert_eq!(traces.held_bytes(), real(&traces));
     }
 }

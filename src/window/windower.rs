@@ -10,7 +10,7 @@ use super::metrics::{HalfLabels, Metrics, ReasonLabels};
 use super::names::{Id, Names, Recent};
 use super::pair::Pairing;
 use super::resources::Resources;
-use super::rpcs::Rpcs;
+use super::rpcs::{self, Closed};
 use super::series::SeriesState;
 use super::skew::Skews;
 use super::traces::{Added, Traces, Waiting};
@@ -93,21 +93,31 @@ fn follow<'a>(
     resources.state(slot).map(Followed::Resource).ok_or("unbound")
 }
 
+fn ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// No histogram is followed yet.
+pub(super) fn follow_histograms(config: &Config) -> Histograms {
+    let (interval_ms, stale_ms) = (ms(config.interval), ms(config.stale_after));
+    Histograms::new(&config.histograms, interval_ms, stale_ms, config.remembered_max)
+}
+
 /// The state of all open intervals.
 #[derive(Debug)]
 pub struct Windower {
-    config: Config,
-    intervals: Intervals,
+    pub(super) config: Config,
+    pub(super) intervals: Intervals,
     watermark: Watermark,
-    names: Names,
+    pub(super) names: Names,
     recent: Recent,
-    traces: Traces,
-    memory: Memory,
-    skews: Skews,
-    resources: Resources,
-    histograms: Histograms,
+    pub(super) traces: Traces,
+    pub(super) memory: Memory,
+    pub(super) skews: Skews,
+    pub(super) resources: Resources,
+    pub(super) histograms: Histograms,
     closed: u64,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     /// Votes for the time in samples: all of it is the scraper's, whoever they describe.
     scraper: Name,
 }
@@ -115,17 +125,15 @@ pub struct Windower {
 impl Windower {
     /// Starts with nothing open.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
-        let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
-        let (interval_ms, stale_ms) = (ms(config.interval), ms(config.stale_after));
         Self {
-            histograms: Histograms::new(&config.histograms, interval_ms, stale_ms),
+            histograms: follow_histograms(config),
             intervals: Intervals::new(ms(config.interval), config.open_intervals_max),
             watermark: Watermark::new(ms(config.lateness)),
             traces: Traces::new(config.spans_waiting_max),
             names: Names::default(),
             recent: Recent::default(),
-            memory: Memory::default(),
-            skews: Skews::default(),
+            memory: Memory::new(config.remembered_max),
+            skews: Skews::new(config.remembered_max),
             resources: Resources::new(config),
             closed: 0,
             config: config.clone(),
@@ -171,8 +179,7 @@ impl Windower {
             }
         }
         self.end_run(&run, now);
-        self.metrics.drop_items("span", "evicted", self.traces.evict());
-        self.metrics.spans_waiting.set(self.traces.waiting() as i64);
+        self.keep_to_limits();
     }
 
     fn sender(&mut self, span: &Span) -> Sender {
@@ -216,12 +223,6 @@ impl Windower {
         }
     }
 
-    /// Gives memory back: the older half of the spans that wait.
-    pub fn relieve(&mut self) {
-        self.metrics.drop_items("span", "memory", self.traces.relieve());
-        self.metrics.spans_waiting.set(self.traces.waiting() as i64);
-    }
-
     /// Takes series; `now` as in [`Windower::push_spans`].
     pub fn push_series(&mut self, series: &[Series], now: Duration) {
         let mut newest_ms = None;
@@ -262,8 +263,7 @@ impl Windower {
         if let Some(newest_ms) = newest_ms {
             self.watermark.observe(&self.scraper, newest_ms, now);
         }
-        self.metrics.series.set(self.resources.len() as i64);
-        self.metrics.histograms.set(self.histograms.len() as i64);
+        self.show();
     }
 
     /// Closes every interval the watermark has passed, oldest first.
@@ -281,6 +281,9 @@ impl Windower {
     fn close_interval(&mut self, start: i64, traces: &[u128], watermark: i64) -> Frame {
         let end = start + self.intervals.length_ms();
         let mut whole = Pairing::default();
+        // There are no more calls than spans, and room that is not used costs nothing but addresses: without
+        // it, calls are held twice whenever there is no more room.
+        whole.calls.reserve(self.traces.waiting());
         for id in traces {
             if let Some(trace) = self.traces.get_mut(*id) {
                 whole.add(trace, end, &mut self.memory);
@@ -291,17 +294,16 @@ impl Windower {
         }
         self.skews.end_interval();
         let completeness = self.count(&whole);
-        let mut rpcs = Rpcs::default();
-        for call in &whole.calls {
-            rpcs.add(call, &self.skews, self.config.rpcs_max, self.config.operations_max);
-        }
-        self.metrics.rpcs_overflowed.inc_by(rpcs.overflowed);
-        let rpcs = self.complete(rpcs.close(&self.names), start, watermark);
-        let lateness = i64::try_from(self.config.lateness.as_millis()).unwrap_or(i64::MAX);
-        self.traces.forget(end.saturating_sub(lateness));
+        let Config { rpcs_max, operations_max, .. } = self.config;
+        let limits = rpcs::Limits { rpcs: rpcs_max, operations: operations_max };
+        let Closed { rpcs, overflowed } =
+            rpcs::close(&whole.calls, &self.skews, limits, &self.names);
+        drop(whole);
+        self.metrics.rpcs_overflowed.inc_by(overflowed);
+        let rpcs = self.complete(rpcs, start, watermark);
+        self.traces.forget(end.saturating_sub(ms(self.config.lateness)));
         if self.names.has_doubled() {
-            let known = self.memory.names().chain(self.skews.names());
-            self.names.sweep(self.traces.names().chain(known));
+            self.sweep();
         }
         self.closed += 1;
         self.metrics.frames.inc();

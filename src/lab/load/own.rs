@@ -13,7 +13,7 @@ use crate::lab::study::Failure;
 /// Directory of a sidecar; removed when dropped.
 pub type Purse = tempfile::TempDir;
 
-/// A sidecar that serves; killed when dropped.
+/// A sidecar that serves; killed when dropped, and by the kernel when the thread that started it ends.
 #[derive(Debug)]
 pub struct Own {
     child: Child,
@@ -43,6 +43,8 @@ impl Own {
         let mut child = Command::new(program)
             .args(["serve", "--config"])
             .arg(&file)
+            // Nobody else would end it when we are killed.
+            .args(["--parent", &std::process::id().to_string()])
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

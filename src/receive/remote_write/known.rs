@@ -13,14 +13,12 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::data::Labels;
 use crate::hash::HashMap;
+use crate::receive::config::Config;
 use crate::receive::metrics::Metrics;
 
-/// Series known at a time.
-const SERIES_MAX: usize = 250_000;
-/// Bytes that they may take.
-const BYTES_MAX: usize = 128 << 20;
-/// What an entry takes beside the bytes of its labels.
-const ENTRY_BYTES: usize = 96;
+/// What an entry takes beside the bytes of its labels: its place in the table, which is between half and
+/// nearly full, and what the allocator adds.
+const ENTRY_BYTES: usize = 128;
 
 /// Labels of the series that came before. Of use to requests with the same limits and wishes only.
 #[derive(Debug)]
@@ -32,7 +30,7 @@ pub struct Known {
 
 impl Default for Known {
     fn default() -> Self {
-        Self::new(&Metrics::default())
+        Self::new(Config::default().known_bytes_max, &Metrics::default())
     }
 }
 
@@ -40,9 +38,9 @@ impl Default for Known {
 pub(super) type Learnt = Vec<(Arc<[u8]>, Labels)>;
 
 impl Known {
-    /// Nothing is known yet.
-    pub fn new(metrics: &Metrics) -> Self {
-        let table = Table::new(SERIES_MAX, BYTES_MAX);
+    /// Nothing is known yet, and what will be may take `bytes_max`.
+    pub fn new(bytes_max: usize, metrics: &Metrics) -> Self {
+        let table = Table::new(bytes_max);
         Self {
             table: RwLock::new(table),
             known: metrics.series_known.clone(),
@@ -53,6 +51,14 @@ impl Known {
     /// For as long as one request is read.
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Table> {
         self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives memory back: all of it. What comes again is read label by label once more.
+    pub fn relieve(&self) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        self.forgotten.inc_by(table.by_bytes.len() as u64);
+        *table = Table::new(table.bytes_max);
+        self.known.set(0);
     }
 
     pub(super) fn learn(&self, learnt: Learnt) {
@@ -80,7 +86,6 @@ struct Entry {
 pub(super) struct Table {
     by_bytes: HashMap<Arc<[u8]>, Entry>,
     bytes: usize,
-    series_max: usize,
     bytes_max: usize,
     /// Series to let go before room is made again: everything is looked at for that.
     patience: usize,
@@ -92,8 +97,8 @@ fn cost(bytes: &Arc<[u8]>, labels: &Labels) -> usize {
 }
 
 impl Table {
-    fn new(series_max: usize, bytes_max: usize) -> Self {
-        Self { by_bytes: HashMap::default(), bytes: 0, series_max, bytes_max, patience: 0 }
+    fn new(bytes_max: usize) -> Self {
+        Self { by_bytes: HashMap::default(), bytes: 0, bytes_max, patience: 0 }
     }
 
     /// The labels that came as these bytes.
@@ -109,10 +114,13 @@ impl Table {
 
     /// Makes the table large enough for `more` series at once, instead of step by step.
     fn expect(&mut self, more: usize) {
-        let room = self.series_max.saturating_sub(self.by_bytes.len());
+        // At most as many as still have room, were they as small as those that are there.
+        let len = self.by_bytes.len();
+        let usual = (self.bytes / len.max(1)).max(ENTRY_BYTES);
+        let room = self.bytes_max.saturating_sub(self.bytes) / usual;
         // At least by half, or many small requests would each move everything.
-        if self.by_bytes.capacity() < self.by_bytes.len() + more.min(room) {
-            self.by_bytes.reserve(more.max(self.by_bytes.len() / 2).min(room));
+        if self.by_bytes.capacity() < len + more.min(room) {
+            self.by_bytes.reserve(more.max(len / 2).min(room));
         }
     }
 
@@ -126,7 +134,7 @@ impl Table {
                 return 1;
             }
             forgotten = self.make_room();
-            self.patience = self.series_max / 16;
+            self.patience = self.by_bytes.len() / 16;
             if !self.has_room(cost) {
                 return forgotten + 1;
             }
@@ -140,7 +148,7 @@ impl Table {
     }
 
     fn has_room(&self, cost: usize) -> bool {
-        self.by_bytes.len() < self.series_max && self.bytes + cost <= self.bytes_max
+        self.bytes + cost <= self.bytes_max
     }
 
     fn make_room(&mut self) -> u64 {
@@ -171,26 +179,46 @@ mod tests {
         table.get(labels.packed()).is_some_and(|l| *l == labels)
     }
 
+    /// Room for `n` of the series of [`learn`].
+    fn room(n: usize) -> usize {
+        n * (ENTRY_BYTES + 10)
+    }
+
     #[test]
     fn what_does_not_come_again_makes_room_for_what_is_new() {
-        let mut table = Table::new(32, usize::MAX);
-        assert_eq!((0..32).map(|n| learn(&mut table, n)).sum::<u64>(), 0);
+        // Two digits each, so that all take the same.
+        let mut table = Table::new(room(32));
+        assert_eq!((10..42).map(|n| learn(&mut table, n)).sum::<u64>(), 0);
         // All are new, so all stay, and the next ones have to wait.
-        assert_eq!(learn(&mut table, 100), 1);
-        assert!((0..8).all(|n| knows(&table, n)));
-        assert_eq!((learn(&mut table, 101), learn(&mut table, 102)), (1, 1));
+        assert_eq!(learn(&mut table, 50), 1);
+        assert!((10..18).all(|n| knows(&table, n)));
+        assert_eq!((learn(&mut table, 51), learn(&mut table, 52)), (1, 1));
         // 24 of 32 did not come again.
-        assert_eq!(learn(&mut table, 103), 24);
-        assert!((0..8).all(|n| knows(&table, n)) && knows(&table, 103));
-        assert!(!knows(&table, 8) && !knows(&table, 100));
+        assert_eq!(learn(&mut table, 53), 24);
+        assert!((10..18).all(|n| knows(&table, n)) && knows(&table, 53));
+        assert!(!knows(&table, 18) && !knows(&table, 50));
     }
 
     #[test]
     fn bytes_are_bounded_and_are_given_back() {
-        let mut table = Table::new(1000, 10 * (ENTRY_BYTES + 12));
+        let mut table = Table::new(room(10));
         let lost: u64 = (0..5000).map(|n| learn(&mut table, n)).sum();
         assert_eq!(lost as usize + table.by_bytes.len(), 5000);
         let real: usize = table.by_bytes.iter().map(|(key, e)| cost(key, &e.labels)).sum();
         assert!(table.bytes == real && real <= table.bytes_max, "{real} of {}", table.bytes_max);
+    }
+
+    #[test]
+    fn when_memory_is_short_all_is_forgotten_and_learnt_again() {
+        let metrics = Metrics::default();
+        let known = Known::new(room(10), &metrics);
+        let labels: Labels = [(Name::from("n"), Name::from("1"))].into_iter().collect();
+        let learn = || known.learn(vec![(labels.packed().clone(), labels.clone())]);
+        learn();
+        known.relieve();
+        assert!(known.read().get(labels.packed()).is_none());
+        assert_eq!((metrics.series_known.get(), metrics.series_forgotten.get()), (0, 1));
+        learn();
+        assert!(known.read().get(labels.packed()).is_some());
     }
 }

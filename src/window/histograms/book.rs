@@ -7,8 +7,11 @@ use super::state::State;
 use crate::data::{Histogram, Labels, Name, RpcWindow, Sample, Series};
 use crate::hash::HashMap;
 
-/// Edges and callees remembered.
-const REMEMBERED_MAX: usize = 100_000;
+/// What a histogram takes beside its state and its labels: its place in the table and what it is bound to.
+const ENTRY_BYTES: usize = 400;
+/// Above the limit by so much samples of histograms that are followed are refused, too: those that are there
+/// may have grown.
+const EXCESS: usize = 4;
 
 /// State of all histograms.
 #[derive(Debug)]
@@ -22,6 +25,14 @@ pub(in crate::window) struct Histograms {
     shown: HashMap<Ends, i64>,
     /// Services that somebody is known to call, and when last.
     called: HashMap<Name, i64>,
+    /// Entries of each of the two.
+    remembered_max: usize,
+    /// What all histograms take, about.
+    bytes: usize,
+}
+
+fn entry_bytes(labels: &Labels) -> usize {
+    ENTRY_BYTES + labels.packed().len()
 }
 
 /// What becomes of a series.
@@ -41,6 +52,9 @@ pub(in crate::window) struct Followed<'a> {
     state: &'a mut State,
     /// The bucket that samples are of.
     bound: Option<f64>,
+    /// What all histograms take, and what they may.
+    bytes: &'a mut usize,
+    bytes_max: usize,
 }
 
 impl Followed<'_> {
@@ -49,7 +63,22 @@ impl Followed<'_> {
     /// # Errors
     /// Why it does not count.
     pub(in crate::window) fn push(&mut self, sample: Sample) -> Result<(), &'static str> {
-        self.state.push(self.bound.ok_or("unbound")?, sample)
+        let bound = self.bound.ok_or("unbound")?;
+        self.weighed(|state, has_room| state.push(bound, sample, has_room))
+    }
+
+    /// Lets the state take something, and follows what it takes in memory.
+    fn weighed(
+        &mut self,
+        take: impl FnOnce(&mut State, bool) -> Result<(), &'static str>,
+    ) -> Result<(), &'static str> {
+        if *self.bytes > self.bytes_max + self.bytes_max / EXCESS {
+            return Err("histograms_full");
+        }
+        let before = self.state.held_bytes();
+        let taken = take(self.state, *self.bytes < self.bytes_max);
+        *self.bytes = *self.bytes + self.state.held_bytes() - before;
+        taken
     }
 
     /// Takes a native histogram.
@@ -60,13 +89,18 @@ impl Followed<'_> {
         &mut self,
         histogram: &Histogram,
     ) -> Result<(), &'static str> {
-        self.state.push_native(histogram)
+        self.weighed(|state, has_room| state.push_native(histogram, has_room))
     }
 }
 
 impl Histograms {
     /// Follows nothing yet.
-    pub(in crate::window) fn new(config: &Config, interval_ms: i64, stale_ms: i64) -> Self {
+    pub(in crate::window) fn new(
+        config: &Config,
+        interval_ms: i64,
+        stale_ms: i64,
+        remembered_max: usize,
+    ) -> Self {
         Self {
             known: known(config).collect(),
             config: config.clone(),
@@ -75,12 +109,20 @@ impl Histograms {
             followed: HashMap::default(),
             shown: HashMap::default(),
             called: HashMap::default(),
+            remembered_max,
+            bytes: 0,
         }
     }
 
     /// Histograms followed.
     pub(in crate::window) fn len(&self) -> usize {
         self.followed.len()
+    }
+
+    /// What all take in memory, about.
+    #[cfg(test)]
+    pub(in crate::window) fn held_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The histogram a series belongs to, if it does.
@@ -96,17 +138,20 @@ impl Histograms {
         // All buckets of a histogram are one entry.
         let key = series.labels.without("le");
         if !self.followed.contains_key(&key) {
-            if self.followed.len() >= self.config.histograms_max {
+            let is_full = self.followed.len() >= self.config.histograms_max;
+            if is_full || self.bytes >= self.config.bytes_max {
                 return Offered::Refused("histograms_full");
             }
             let Some(binding) = bind(&known, series, &self.config) else {
                 return Offered::Refused("unbound");
             };
             let state = State::new(self.interval_ms, self.stale_ms, self.config.buckets_max);
+            self.bytes += entry_bytes(&key) + state.held_bytes();
             self.followed.insert(key.clone(), (binding, state));
         }
+        let (bytes, bytes_max) = (&mut self.bytes, self.config.bytes_max);
         match self.followed.get_mut(&key) {
-            Some((_, state)) => Offered::Taken(Followed { state, bound }),
+            Some((_, state)) => Offered::Taken(Followed { state, bound, bytes, bytes_max }),
             None => Offered::Refused("unbound"),
         }
     }
@@ -134,7 +179,7 @@ impl Histograms {
         for (_, binding, grown, weight) in &grown {
             gathered.add(binding, grown, *weight);
         }
-        self.followed.retain(|_, (_, state)| !state.is_idle(start_ms));
+        self.forget(start_ms, self.stale_ms);
         self.remember(start_ms, spans, &gathered);
         gathered.assemble(
             |ends| self.shown.contains_key(ends),
@@ -143,19 +188,35 @@ impl Histograms {
         )
     }
 
+    /// Gives back what fell silent before the interval that starts at `start_ms`.
+    pub(in crate::window) fn relieve(&mut self, start_ms: i64) {
+        self.forget(start_ms, 2 * self.interval_ms);
+    }
+
+    /// Lets go of what was silent for too long before `now_ms`.
+    fn forget(&mut self, now_ms: i64, silent_ms: i64) {
+        let mut bytes = 0;
+        self.followed.retain(|labels, (_, state)| {
+            let keep = !state.is_idle(now_ms, silent_ms);
+            bytes += if keep { entry_bytes(labels) + state.held_bytes() } else { 0 };
+            keep
+        });
+        self.bytes = bytes;
+    }
+
     fn remember(&mut self, start_ms: i64, spans: &[RpcWindow], gathered: &Gathered) {
         let forgotten = start_ms.saturating_sub(self.stale_ms);
         self.shown.retain(|_, seen| *seen >= forgotten);
         self.called.retain(|_, seen| *seen >= forgotten);
         for key in spans.iter().map(|rpc| &rpc.key) {
             let caller = (!key.is_entry()).then(|| key.caller.clone());
-            if self.shown.len() < REMEMBERED_MAX {
+            if self.shown.len() < self.remembered_max {
                 self.shown.insert((caller, key.callee.clone()), start_ms);
             }
         }
         let callees = spans.iter().map(|rpc| &rpc.key.callee).chain(gathered.callees());
         for callee in callees {
-            if self.called.len() < REMEMBERED_MAX {
+            if self.called.len() < self.remembered_max {
                 self.called.insert(callee.clone(), start_ms);
             }
         }

@@ -81,6 +81,11 @@ impl Distribution {
         }
     }
 
+    /// Cells.
+    pub(super) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
     /// Values, fractions of them included.
     pub(super) fn total(&self) -> f64 {
         self.total

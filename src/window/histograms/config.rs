@@ -16,6 +16,8 @@ pub struct Config {
     pub linkerd: bool,
     /// Histograms followed, each with all its buckets.
     pub histograms_max: usize,
+    /// Bytes that all of them may take.
+    pub bytes_max: usize,
     /// Buckets of one histogram.
     pub buckets_max: usize,
     /// Callers that are the outside world.
@@ -33,6 +35,7 @@ impl Default for Config {
             istio: true,
             linkerd: true,
             histograms_max: 20_000,
+            bytes_max: 128 << 20,
             buckets_max: 200,
             outside: strings(&["unknown"]),
             peer_labels: strings(&["peer_service", "db_name", "server_address"]),
@@ -43,9 +46,11 @@ impl Default for Config {
 impl Config {
     /// Appends what is wrong.
     pub fn faults(&self, faults: &mut Vec<String>) {
-        for (name, value, min) in
-            [("histograms_max", self.histograms_max, 10), ("buckets_max", self.buckets_max, 4)]
-        {
+        for (name, value, min) in [
+            ("histograms_max", self.histograms_max, 10),
+            ("bytes_max", self.bytes_max, 1 << 20),
+            ("buckets_max", self.buckets_max, 4),
+        ] {
             if value < min {
                 faults.push(format!("window.histograms.{name} = {value}: must be at least {min}"));
             }

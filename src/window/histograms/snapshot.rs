@@ -78,6 +78,11 @@ impl Snapshot {
         Ok(Self { time: EventTime(histogram.time_ms), cumulative, kind })
     }
 
+    /// Bounds for which there is room.
+    pub(super) fn room(&self) -> usize {
+        self.cumulative.capacity()
+    }
+
     /// Takes a classic bucket: `count` values do not exceed `bound`.
     ///
     /// # Errors

@@ -8,6 +8,13 @@ use crate::data::{EventTime, Histogram, Interval, Sample};
 
 /// Snapshots that wait for their interval to close; older ones are counted at once.
 const WAITING_MAX: usize = 16;
+/// The same when there is no room for so many.
+const WAITING_FEW: usize = 2;
+/// What a bound of a snapshot takes, a cell of a distribution with its share of a tree, and what is around
+/// each of these.
+const BOUND_BYTES: usize = 16;
+const CELL_BYTES: usize = 64;
+const PART_BYTES: usize = 96;
 /// Intervals a histogram keeps open; older ones are given up first.
 const INTERVALS_MAX: usize = 64;
 /// An interval of which less than this share is covered by scrapes is not extrapolated to all of it.
@@ -34,6 +41,8 @@ pub(super) struct State {
     /// Nothing up to this moment counts any more.
     counted_ms: i64,
     newest_ms: i64,
+    /// What snapshots and growth take, about.
+    held: usize,
 }
 
 impl State {
@@ -48,14 +57,34 @@ impl State {
             grown: Vec::new(),
             counted_ms: i64::MIN,
             newest_ms: i64::MIN,
+            held: 0,
         }
+    }
+
+    /// What it takes in memory, about.
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.held
+    }
+
+    /// Looks again at what is held: only where a snapshot comes or goes, and at a close.
+    fn weigh(&mut self) {
+        let snapshots = self.waiting.iter().chain(&self.last);
+        let bounds: usize = snapshots.map(|s| s.room() * BOUND_BYTES + PART_BYTES).sum();
+        let grown: usize =
+            self.grown.iter().map(|g| g.values.len() * CELL_BYTES + PART_BYTES).sum();
+        self.held = bounds + grown;
     }
 
     /// Takes a sample of the bucket up to `bound`.
     ///
     /// # Errors
     /// Why it does not count.
-    pub(super) fn push(&mut self, bound: f64, sample: Sample) -> Result<(), &'static str> {
+    pub(super) fn push(
+        &mut self,
+        bound: f64,
+        sample: Sample,
+        has_room: bool,
+    ) -> Result<(), &'static str> {
         if sample.time_ms <= self.counted_ms {
             return Err("duplicate");
         }
@@ -71,18 +100,32 @@ impl State {
             self.waiting.insert(at, Snapshot::classic(EventTime(sample.time_ms)));
         }
         self.newest_ms = self.newest_ms.max(sample.time_ms);
-        self.waiting[at].insert(bound, sample.value, self.buckets_max)?;
-        if self.waiting.len() > WAITING_MAX {
-            self.count_oldest();
-        }
+        let snapshot = &mut self.waiting[at];
+        let before = snapshot.room();
+        snapshot.insert(bound, sample.value, self.buckets_max)?;
+        self.held += (snapshot.room() - before) * BOUND_BYTES;
+        self.bound(has_room);
         Ok(())
+    }
+
+    /// Counts the oldest snapshots when too many wait.
+    fn bound(&mut self, has_room: bool) {
+        let max = if has_room { WAITING_MAX } else { WAITING_FEW };
+        while self.waiting.len() > max {
+            self.count_oldest();
+            self.weigh();
+        }
     }
 
     /// Takes a native histogram.
     ///
     /// # Errors
     /// Why it does not count.
-    pub(super) fn push_native(&mut self, histogram: &Histogram) -> Result<(), &'static str> {
+    pub(super) fn push_native(
+        &mut self,
+        histogram: &Histogram,
+        has_room: bool,
+    ) -> Result<(), &'static str> {
         let time_ms = histogram.time_ms;
         if time_ms <= self.counted_ms {
             return Err("duplicate");
@@ -97,9 +140,8 @@ impl State {
         }
         self.waiting.insert(at, Snapshot::native(histogram, self.buckets_max)?);
         self.newest_ms = self.newest_ms.max(time_ms);
-        if self.waiting.len() > WAITING_MAX {
-            self.count_oldest();
-        }
+        self.weigh();
+        self.bound(has_room);
         Ok(())
     }
 
@@ -174,15 +216,16 @@ impl State {
         let found = self.grown.iter().position(|g| g.start_ms == start_ms);
         let grown = found.map(|at| self.grown.swap_remove(at));
         self.grown.retain(|g| g.start_ms > start_ms);
+        self.weigh();
         let grown = grown.filter(|g| g.total > 0.0)?;
         let covered = grown.covered_ms as f64 / self.interval_ms as f64;
         Some((grown, 1.0 / covered.max(COVERED_MIN)))
     }
 
-    /// Whether the histogram was silent for too long before `now_ms`.
-    pub(super) fn is_idle(&self, now_ms: i64) -> bool {
+    /// Whether the histogram was silent for `silent_ms` before `now_ms`.
+    pub(super) fn is_idle(&self, now_ms: i64, silent_ms: i64) -> bool {
         self.waiting.is_empty()
             && self.grown.is_empty()
-            && self.newest_ms < now_ms.saturating_sub(self.stale_ms)
+            && self.newest_ms < now_ms.saturating_sub(silent_ms)
     }
 }

@@ -154,3 +154,29 @@ fn a_convention_that_is_switched_off_is_not_wanted() {
     assert!(!config.wanted_metrics().contains("istio_request_duration_milliseconds_bucket"));
     assert!(config.wanted_metrics().contains(CLIENT));
 }
+
+/// Scrapes that wait and what was counted of them are what takes room, not the number of histograms.
+#[test]
+fn what_all_histograms_take_is_bounded_in_bytes() {
+    let mut config = Config::default();
+    config.histograms.bytes_max = 1 << 20;
+    let mut scene = Scene::of(&config);
+    let bounds: Vec<f64> = (1..=100).map(|n| f64::from(n) / 100.0).collect();
+    let counts: Vec<f64> = (1..=101).map(f64::from).collect();
+    // All scrapes stay within the lateness, so that no interval closes: everything has to wait.
+    let scrapes: Vec<(i64, &[f64])> = (0..9).map(|s| (s, &*counts)).collect();
+    for n in 0..400 {
+        let server = format!("cart-{n}");
+        let labels = [("client", "front"), ("server", &*server)];
+        scene.classic(CLIENT, &labels, &bounds, &scrapes);
+        let histograms = &scene.windower.histograms;
+        assert!(histograms.held_bytes() <= (1 << 20) * 5 / 4 + 20_000, "{n}");
+    }
+    let followed = scene.windower.histograms.len();
+    assert!((20..400).contains(&followed), "{followed}");
+    assert!(scene.windower.histograms.held_bytes() >= 1 << 20);
+    // All are silent, and what waited is counted: room returns.
+    scene.pass(1000);
+    scene.pass(2000);
+    assert_eq!((scene.windower.histograms.len(), scene.windower.histograms.held_bytes()), (0, 0));
+}
