@@ -8,6 +8,7 @@
 mod bounds;
 mod config;
 mod features;
+mod followed;
 mod histograms;
 mod history;
 mod intervals;
@@ -24,6 +25,7 @@ mod series;
 mod sketch;
 mod skew;
 mod target;
+mod targets;
 mod task;
 #[cfg(test)]
 mod tests;
