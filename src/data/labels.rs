@@ -45,13 +45,21 @@ impl Labels {
         std::iter::from_fn(move || {
             let (name, value, after) = unpack(rest)?;
             rest = after;
-            Some((name, value))
+            Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?))
         })
     }
 
     /// The value of label `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(n, _)| *n == name).map(|(_, value)| value)
+        let mut rest = &*self.packed;
+        loop {
+            // All other names and values need not be texts.
+            let (found, value, after) = unpack(rest)?;
+            if found == name.as_bytes() {
+                return std::str::from_utf8(value).ok();
+            }
+            rest = after;
+        }
     }
 
     /// The same without label `name`.
@@ -112,11 +120,12 @@ fn put_varint(mut n: usize, into: &mut Vec<u8>) {
 }
 
 /// The first pair of a packed form, and the rest of it.
-fn unpack(packed: &[u8]) -> Option<(&str, &str, &[u8])> {
+#[inline]
+fn unpack(packed: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (pair, after) = field(LABEL, packed)?;
     let (name, value) = field(NAME, pair)?;
     let (value, _) = field(VALUE, value)?;
-    Some((std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?, after))
+    Some((name, value, after))
 }
 
 fn field(key: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {

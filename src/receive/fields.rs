@@ -88,6 +88,21 @@ impl<'a> Fields<'a> {
     }
 
     fn long_varint(&mut self) -> Result<u64, Malformed> {
+        // Times take six bytes: eight at once hold all of them, and the first without its top bit ends them.
+        if let Some((eight, _)) = self.rest.split_first_chunk::<8>() {
+            let word = u64::from_le_bytes(*eight);
+            let ends = !word & 0x8080_8080_8080_8080;
+            if ends != 0 {
+                let bits = ends.trailing_zeros() + 1;
+                let word = word & (u64::MAX >> (64 - bits)) & 0x7f7f_7f7f_7f7f_7f7f;
+                // Groups of seven bits, pushed together: pairs, fours, eights.
+                let word = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+                let word = (word & 0x0000_3fff_0000_3fff) | (word & 0x3fff_0000_3fff_0000) >> 2;
+                let word = (word & 0x0000_0000_0fff_ffff) | (word & 0x0fff_ffff_0000_0000) >> 4;
+                self.rest = &self.rest[bits as usize / 8..];
+                return Ok(word);
+            }
+        }
         let mut value = 0;
         for (n, byte) in self.rest.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * n);
@@ -212,6 +227,21 @@ mod tests {
             let mut fields = Fields::new(bytes);
             assert_eq!(fields.next(), Some(Err(fault)), "{bytes:x?}");
             assert_eq!(fields.next(), None);
+        }
+    }
+
+    #[test]
+    fn numbers_of_every_length_are_read_whatever_follows() {
+        for bits in 0..64 {
+            for n in [1_u64 << bits, (1 << bits) - 1, u64::MAX >> bits] {
+                let mut bytes = Vec::new();
+                prost::encoding::encode_varint(n, &mut bytes);
+                for padding in 0..9 {
+                    let padded = [&bytes[..], &[0xff; 9][..padding]].concat();
+                    let mut fields = Fields::new(&padded);
+                    assert_eq!((fields.varint(), fields.bytes()), (Ok(n), padding), "{n}");
+                }
+            }
         }
     }
 

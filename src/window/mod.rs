@@ -9,6 +9,7 @@ mod answerers;
 mod bounds;
 mod config;
 mod features;
+mod followed;
 mod histograms;
 mod history;
 mod intervals;
@@ -25,6 +26,7 @@ mod series;
 mod sketch;
 mod skew;
 mod target;
+mod targets;
 mod task;
 #[cfg(test)]
 mod tests;

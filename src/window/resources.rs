@@ -3,21 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::Config;
+use super::followed::{Followed, Seen, Slot};
 use super::row::{Row, percentiles, value};
 use super::series::SeriesState;
-use super::target::{Binder, Binding, Part, Target};
+use super::target::{Binder, Target};
 use crate::data::{FeatureSpec, FeatureWindow, Labels, Name, Replica, Series, ServiceWindow};
 use crate::hash::{HashMap, HashSet};
 
-/// A series counts as one more for every so many bytes of its labels: few have as many.
-const LABELS_BYTES: usize = 1024;
-
 /// Intervals of silence after which a series gives way to others when there is no room left.
 const SILENT_WHEN_FULL: i64 = 2;
-
-/// Where the state of a series is, as long as it is followed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slot(usize);
 
 /// State of all series.
 #[derive(Debug)]
@@ -27,16 +21,9 @@ pub(super) struct Resources {
     features: Vec<(Name, FeatureSpec)>,
     interval_ms: i64,
     stale_ms: i64,
-    series_max: usize,
+    followed: Followed,
     /// Nodes of replicas remembered from spans and series, and half as many series remembered as nobody's.
     remembered_max: usize,
-    /// Series followed, those with long labels counted as several.
-    weight: usize,
-    /// Where the state of each series is.
-    slots: HashMap<Labels, Slot>,
-    states: Vec<Option<(Binding, SeriesState)>>,
-    /// Slots that are nobody's.
-    free: Vec<Slot>,
     /// Series that are nobody's, as their labels say: they come again and again.
     unbound: HashSet<Labels>,
     /// Where each replica runs: (service, replica) -> place.
@@ -51,11 +38,6 @@ struct Place {
     seen_ms: i64,
 }
 
-/// As how many series one with these labels counts.
-fn weight(labels: &Labels) -> usize {
-    1 + labels.packed().len() / LABELS_BYTES
-}
-
 impl Resources {
     pub(super) fn new(config: &Config) -> Self {
         let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
@@ -64,12 +46,8 @@ impl Resources {
             features: config.features.iter().map(|f| (f.name.as_str().into(), f.clone())).collect(),
             interval_ms: ms(config.interval),
             stale_ms: ms(config.stale_after),
-            series_max: config.series_max,
+            followed: Followed::new(config.series_max),
             remembered_max: config.remembered_max,
-            weight: 0,
-            slots: HashMap::default(),
-            states: Vec::new(),
-            free: Vec::new(),
             unbound: HashSet::default(),
             places: HashMap::default(),
         }
@@ -77,8 +55,19 @@ impl Resources {
 
     /// The slot of the series with these labels, if it is followed.
     #[inline]
-    pub(super) fn find(&self, labels: &Labels) -> Option<Slot> {
-        self.slots.get(labels).copied()
+    pub(super) fn find(&mut self, labels: &Labels) -> Option<Slot> {
+        self.followed.find(labels)
+    }
+
+    /// The state of a series that is followed; `None` of a slot that is nobody's.
+    #[inline]
+    pub(super) fn state(&mut self, slot: Slot) -> Option<&mut SeriesState> {
+        self.followed.state(slot)
+    }
+
+    /// Series followed.
+    pub(super) fn len(&self) -> usize {
+        self.followed.len()
     }
 
     /// Follows a series that is not followed yet.
@@ -86,7 +75,7 @@ impl Resources {
     /// # Errors
     /// Why it is not: no feature takes it, no label says whose it is, or too many are followed already.
     pub(super) fn follow(&mut self, series: &Series) -> Result<Slot, &'static str> {
-        if self.weight + weight(&series.labels) > self.series_max {
+        if !self.followed.has_room(&series.labels) {
             return Err("limit");
         }
         if self.unbound.contains(&series.labels) {
@@ -100,23 +89,7 @@ impl Resources {
             return Err("unbound");
         };
         let state = SeriesState::new(binding.kind, self.interval_ms, self.stale_ms);
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None => {
-                self.states.push(None);
-                Slot(self.states.len() - 1)
-            }
-        };
-        self.states[slot.0] = Some((binding, state));
-        self.weight += weight(&series.labels);
-        self.slots.insert(series.labels.clone(), slot);
-        Ok(slot)
-    }
-
-    /// The state of a series that is followed; `None` of a slot that is nobody's.
-    #[inline]
-    pub(super) fn state(&mut self, slot: Slot) -> Option<&mut SeriesState> {
-        self.states.get_mut(slot.0)?.as_mut().map(|(_, state)| state)
+        Ok(self.followed.insert(&series.labels, binding, state))
     }
 
     /// Somebody said at `t_ms` where a replica runs.
@@ -135,48 +108,28 @@ impl Resources {
         }
     }
 
-    /// Series followed.
-    pub(super) fn len(&self) -> usize {
-        self.slots.len()
-    }
-
     /// The features of the interval that starts at `start_ms`; intervals close in order.
     pub(super) fn close(&mut self, start_ms: i64) -> Vec<ServiceWindow> {
-        let mut table: HashMap<Target, Row> = HashMap::default();
-        let mut located = Vec::new();
-        for (binding, state) in self.states.iter_mut().flatten() {
-            let Some(value) = state.close(start_ms) else { continue };
-            if let Target::Replica { service, replica } = &binding.target {
-                located.push((service.clone(), replica.clone(), binding.node.clone()));
-            }
-            let row = table.entry(binding.target.clone()).or_default();
-            for (feature, part) in &binding.feeds {
-                let parts = row.at(*feature);
-                let cell = match part {
-                    Part::Value => &mut parts.0,
-                    Part::Divisor => &mut parts.1,
-                };
-                *cell = Some(cell.unwrap_or(0.0) + value);
-            }
-        }
+        let table = self.followed.add_up(start_ms);
         let stale_ms = self.stale_ms;
         // Spans name the host as operators do; the host part of `instance` is only an address.
-        for (service, replica, node) in located {
-            let at = (service, replica);
+        for (target, Seen { node, .. }) in &table {
+            let Target::Replica { service, replica } = target else { continue };
+            let at = (service.clone(), replica.clone());
             if let Some(place) = self.places.get_mut(&at) {
                 place.seen_ms = place.seen_ms.max(start_ms);
             } else {
-                self.locate(&at.0, &at.1, &node, start_ms);
+                self.locate(&at.0, &at.1, node, start_ms);
             }
         }
         // Pods come and go, and a rollout must not leave its dead behind.
         self.places.retain(|_, place| place.seen_ms >= start_ms - stale_ms);
         // After a storm of series that have ended, those that go on must get in again.
-        let is_full = self.weight >= self.series_max;
+        let is_full = self.followed.is_full();
         let patience_ms =
             if is_full { stale_ms.min(SILENT_WHEN_FULL * self.interval_ms) } else { stale_ms };
         let since_ms = start_ms.saturating_sub(patience_ms);
-        self.forget(since_ms);
+        self.followed.forget(since_ms);
         self.assemble(table)
     }
 
@@ -187,28 +140,13 @@ impl Resources {
 
     /// Gives back what fell silent before the interval that starts at `start_ms`.
     pub(super) fn relieve(&mut self, start_ms: i64) {
-        self.forget(start_ms.saturating_sub(SILENT_WHEN_FULL * self.interval_ms));
+        self.followed.forget(start_ms.saturating_sub(SILENT_WHEN_FULL * self.interval_ms));
     }
 
-    /// Lets go of the series of which nothing has come since `since_ms`.
-    fn forget(&mut self, since_ms: i64) {
-        let (states, free, sum) = (&mut self.states, &mut self.free, &mut self.weight);
-        self.slots.retain(|labels, slot| {
-            let state = &mut states[slot.0];
-            let keep = state.as_ref().is_some_and(|(_, state)| !state.is_silent(since_ms));
-            if !keep {
-                *state = None;
-                free.push(*slot);
-                *sum -= weight(labels);
-            }
-            keep
-        });
-    }
-
-    fn assemble(&self, mut table: HashMap<Target, Row>) -> Vec<ServiceWindow> {
+    fn assemble(&self, table: Vec<(Target, Seen)>) -> Vec<ServiceWindow> {
         let mut services: BTreeMap<Name, BTreeMap<Name, (Name, Row)>> = BTreeMap::new();
         let mut rest: HashMap<Target, Row> = HashMap::default();
-        for (target, row) in table.drain() {
+        for (target, Seen { row, .. }) in table {
             match target {
                 Target::Replica { service, replica } => {
                     let known = self.places.get(&(service.clone(), replica.clone()));
@@ -379,16 +317,20 @@ mod tests {
     #[test]
     fn a_series_with_long_labels_counts_as_several() {
         let mut r = Resources::new(&Config { series_max: 4, ..Config::default() });
-        let long = "x".repeat(3 * LABELS_BYTES - 100);
+        let long = "x".repeat(3 * 1024 - 100);
         let own = |job| [("__name__", "process_resident_memory_bytes"), ("job", job)];
         assert_eq!(feed(&mut r, &own(&long), &[(0, 1.0)]), Ok(()));
         assert_eq!(feed(&mut r, &own("b"), &[(0, 1.0)]), Ok(()));
         assert_eq!(feed(&mut r, &own("c"), &[(0, 1.0)]), Err("limit"));
         r.relieve(1_000_000);
-        assert_eq!((r.len(), r.weight), (2, 4), "what waits for its interval to close stays");
+        assert_eq!(
+            (r.len(), r.followed.weight()),
+            (2, 4),
+            "what waits for its interval to close stays"
+        );
         r.close(0);
         r.relieve(1_000_000);
-        assert_eq!((r.len(), r.weight), (0, 0));
+        assert_eq!((r.len(), r.followed.weight()), (0, 0));
     }
 
     #[test]

@@ -15,6 +15,14 @@ struct Cell {
     weight: f64,
 }
 
+impl std::ops::AddAssign<(f64, f64)> for Cell {
+    #[inline]
+    fn add_assign(&mut self, (sum, weight): (f64, f64)) {
+        self.sum += sum;
+        self.weight += weight;
+    }
+}
+
 /// State of one series.
 #[derive(Debug)]
 pub(super) struct SeriesState {
@@ -24,7 +32,10 @@ pub(super) struct SeriesState {
     last: Option<Sample>,
     /// Value of the newest interval that had one: carried forward while the series is alive.
     carried: Option<f64>,
-    cells: Vec<Cell>,
+    /// The newest interval that something came for: nearly every sample is of it.
+    newest: Option<Cell>,
+    /// Those before it that are not closed yet.
+    older: Vec<Cell>,
     ended: bool,
 }
 
@@ -37,7 +48,8 @@ impl SeriesState {
             stale_ms,
             last: None,
             carried: None,
-            cells: Vec::new(),
+            newest: None,
+            older: Vec::new(),
             ended: false,
         }
     }
@@ -60,15 +72,27 @@ impl SeriesState {
         }
         self.ended = false;
         match self.kind {
-            MetricKind::Gauge => self.add(self.start_of(sample.time_ms), sample.value, 1.0),
+            MetricKind::Gauge => {
+                let start = self.start_of(sample.time_ms);
+                *self.cell(start) += (sample.value, 1.0);
+            }
             MetricKind::Counter => self.grow(sample),
         }
         self.last = Some(sample);
         Ok(())
     }
 
+    #[inline]
     fn start_of(&self, time_ms: i64) -> i64 {
-        time_ms.div_euclid(self.interval_ms) * self.interval_ms
+        // What comes next is mostly of the same interval.
+        match self.newest {
+            Some(Cell { start_ms, .. })
+                if (0..self.interval_ms).contains(&time_ms.wrapping_sub(start_ms)) =>
+            {
+                start_ms
+            }
+            _ => time_ms.div_euclid(self.interval_ms) * self.interval_ms,
+        }
     }
 
     /// Spreads a counter's growth since the last sample evenly over the time between.
@@ -86,28 +110,46 @@ impl SeriesState {
             let start = self.start_of(at);
             let until = (start + self.interval_ms).min(to);
             let share = (until - at) as f64 / (to - from) as f64;
-            self.add(start, growth * share, (until - at) as f64 / 1000.0);
+            *self.cell(start) += (growth * share, (until - at) as f64 / 1000.0);
             at = until;
         }
     }
 
-    fn add(&mut self, start_ms: i64, sum: f64, weight: f64) {
-        if let Some(cell) = self.cells.iter_mut().find(|c| c.start_ms == start_ms) {
-            cell.sum += sum;
-            cell.weight += weight;
-            return;
+    /// The cell of the interval that starts at `start_ms`.
+    #[inline]
+    fn cell(&mut self, start_ms: i64) -> &mut Cell {
+        if self.newest.is_some_and(|c| c.start_ms != start_ms) {
+            return self.other(start_ms);
         }
-        if self.cells.len() == CELLS_MAX {
-            self.cells.remove(0);
+        self.newest.get_or_insert_with(|| Cell { start_ms, ..Cell::default() })
+    }
+
+    /// A cell that is not the newest so far.
+    fn other(&mut self, start_ms: i64) -> &mut Cell {
+        let new = Cell { start_ms, ..Cell::default() };
+        let is_newer = self.newest.is_some_and(|c| c.start_ms < start_ms);
+        let found = self.older.iter().position(|c| c.start_ms == start_ms);
+        if found.is_none() && self.older.len() + 1 == CELLS_MAX {
+            self.older.remove(0);
         }
-        self.cells.push(Cell { start_ms, sum, weight });
+        if is_newer {
+            self.older.extend(self.newest.take());
+            return self.newest.insert(new);
+        }
+        let at = found.unwrap_or_else(|| {
+            self.older.push(new);
+            self.older.len() - 1
+        });
+        &mut self.older[at]
     }
 
     /// The value in the interval that starts at `start_ms`, which is being closed: rate per second
     /// or mean, or the last known one while the series lives. Intervals must be closed in order.
     pub(super) fn close(&mut self, start_ms: i64) -> Option<f64> {
-        let cell = self.cells.iter().find(|c| c.start_ms == start_ms && c.weight > 0.0).copied();
-        self.cells.retain(|c| c.start_ms > start_ms);
+        let mut cells = self.older.iter().chain(&self.newest);
+        let cell = cells.find(|c| c.start_ms == start_ms && c.weight > 0.0).copied();
+        self.older.retain(|c| c.start_ms > start_ms);
+        self.newest = self.newest.filter(|c| c.start_ms > start_ms);
         if let Some(cell) = cell {
             self.carried = Some(cell.sum / cell.weight).filter(|v| v.is_finite());
         } else if self.ended || self.is_idle(start_ms) {
@@ -123,7 +165,9 @@ impl SeriesState {
 
     /// Whether nothing has come since `since_ms`, and nothing waits for its interval to close.
     pub(super) fn is_silent(&self, since_ms: i64) -> bool {
-        self.cells.is_empty() && self.last.is_none_or(|last| last.time_ms < since_ms)
+        self.newest.is_none()
+            && self.older.is_empty()
+            && self.last.is_none_or(|last| last.time_ms < since_ms)
     }
 }
 
@@ -175,6 +219,17 @@ mod tests {
         let mut s =
             fed(MetricKind::Counter, &[(0, 9.0), (15_000, end), (20_000, 5.0), (30_000, 15.0)]);
         assert_eq!(s.close(0), Some(1.0));
+    }
+
+    #[test]
+    fn cells_of_intervals_that_wait_are_kept_apart_and_the_oldest_go() {
+        let every: Vec<(i64, f64)> = (0..100).map(|n| (n * 30_000 + 1, n as f64)).collect();
+        let mut s = fed(MetricKind::Gauge, &every);
+        assert_eq!(s.close(35 * 30_000), None);
+        for n in [36, 37, 98, 99] {
+            assert_eq!(s.close(n * 30_000), Some(n as f64), "{n}");
+        }
+        assert!(s.is_silent(i64::MAX));
     }
 
     #[test]

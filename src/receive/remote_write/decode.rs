@@ -6,7 +6,7 @@
 
 use super::histogram::Raw;
 use super::key::Key;
-use super::known::{Known, Learnt, Table};
+use super::known::{Known, Learnt, Place, Table};
 use super::labels::{Fault, check};
 use super::limits::Limits;
 use super::survey::{Shape, Survey};
@@ -125,6 +125,8 @@ pub(super) struct Reader<'a, 'l, W> {
     pub(super) survey: Survey<'a>,
     pub(super) known: &'l Table,
     pub(super) learnt: Learnt,
+    /// Where the next series may stand in `known`.
+    pub(super) guess: Place,
     pub(super) key: Key,
     pub(super) room: Vec<u8>,
     pub(super) raw: Raw,
@@ -140,6 +142,7 @@ impl<'a, 'l, W: Fn(&str) -> bool> Reader<'a, 'l, W> {
             survey: Survey::default(),
             known,
             learnt: Learnt::new(),
+            guess: Place::default(),
             key: Key::default(),
             room: Vec::new(),
             raw: Raw::default(),

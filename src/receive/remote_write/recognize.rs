@@ -12,12 +12,25 @@ impl<'a, W: Fn(&str) -> bool> Reader<'a, '_, W> {
         if self.request.series.len() >= self.limits.request_series {
             return None;
         }
-        let metric = self.shape.metric(bytes)?;
-        if !self.survey.decide(metric, &self.is_wanted) {
-            return self.pass(bytes);
-        }
-        let (key, rest) = self.key.of(bytes, &self.shape)?;
-        let labels = self.known.get(key)?;
+        // What is known is wanted.
+        let guessed = match self.shape.symbols {
+            None => self.known.begins(bytes, self.guess),
+            Some(_) => None,
+        };
+        let (labels, rest) = match guessed {
+            Some((labels, end)) => (labels, &bytes[end..]),
+            None => {
+                let metric = self.shape.metric(bytes)?;
+                if !self.survey.decide(metric, &self.is_wanted) {
+                    return self.pass(bytes);
+                }
+                let (key, rest) = self.key.of(bytes, &self.shape)?;
+                let (labels, place) = self.known.get(key, self.guess)?;
+                self.guess = place;
+                (labels, rest)
+            }
+        };
+        self.guess = self.guess.next();
         let mut series = Series { labels: labels.clone(), ..Series::default() };
         let mut exemplars = 0;
         for field in Fields::new(rest) {
