@@ -1,5 +1,7 @@
 //! How abnormal each service is, before any counterfactual, and whose network it is.
 
+use std::collections::BTreeMap;
+
 use super::inquiry::Inquiry;
 use crate::data::{Name, Resource, RpcKind};
 use crate::graph::{CausalNet, Deviations, Situation};
@@ -58,34 +60,31 @@ impl Evidence {
         let (mut resources, mut amplitudes) = (Vec::new(), Vec::new());
         let (mut by_host, mut has_network_metrics) = (Vec::new(), Vec::new());
         let mut stalls = Vec::new();
+        let own: Vec<Deviations> = (0..net.services.len()).map(|j| own(&situations, j)).collect();
+        let neighbours = Neighbours::of(inquiry);
         for (j, links) in links.iter().enumerate() {
-            let of = |pick: &dyn Fn(&Situation) -> Deviations| Deviations {
-                z: std::array::from_fn(|r| over(&|s| pick(s).z[r])),
-                amplitude: std::array::from_fn(|r| over(&|s| pick(s).amplitude[r])),
-                stall: std::array::from_fn(|r| {
-                    median(situations.iter().filter_map(|s| pick(s).stall[r]))
-                }),
-            };
-            let (mut own, hosts) = (of(&|s| s.own[j]), of(&|s| s.hosts[j]));
-            own.heed_stalls();
+            let mut mine = own[j];
             // Delays between spans include waiting at both ends: they speak for the network only
             // where no metric of the service's own network does.
             let has_metrics = situations.iter().any(|s| s.has_network_metrics[j]);
             if !has_metrics {
-                own.z[network] = own.z[network].max(links.delay);
+                mine.z[network] = mine.z[network].max(links.delay);
             }
             has_network_metrics.push(has_metrics);
             // Others share the host, and its metrics tell of them, too: they count where the
-            // service's own say nothing.
-            by_host.push(own.z.iter().all(|z| *z <= gate));
+            // service's own say nothing, and nobody's beside it say why.
+            by_host.push(mine.z.iter().all(|z| *z <= gate));
             if by_host[by_host.len() - 1] {
-                for r in Resource::ALL {
-                    own.add(r, hosts.z[r.index()], hosts.amplitude[r.index()]);
+                let hosts = combined(&situations, |s| s.hosts[j]);
+                let is_open =
+                    |r: &Resource| !neighbours.of_service(j).any(|k| own[k].z[r.index()] > gate);
+                for r in Resource::ALL.into_iter().filter(is_open) {
+                    mine.add(r, hosts.z[r.index()], hosts.amplitude[r.index()]);
                 }
             }
-            stalls.push(own.stall);
-            resources.push(own.z);
-            amplitudes.push(own.amplitude);
+            stalls.push(mine.stall);
+            resources.push(mine.z);
+            amplitudes.push(mine.amplitude);
         }
         Self {
             features: (0..net.services.len()).map(|j| features(&situations, j)).collect(),
@@ -107,6 +106,56 @@ impl Evidence {
     /// The strongest evidence about service `j`.
     pub(super) fn strongest(&self, j: usize) -> f64 {
         self.resources[j].iter().copied().fold(0.0, f64::max)
+    }
+}
+
+/// What its own metrics say about service `j`.
+fn own(situations: &[Situation], j: usize) -> Deviations {
+    let mut own = combined(situations, |s| s.own[j]);
+    own.heed_stalls();
+    own
+}
+
+/// What all intervals together say.
+fn combined(situations: &[Situation], of: impl Fn(&Situation) -> Deviations) -> Deviations {
+    let all: Vec<Deviations> = situations.iter().map(of).collect();
+    let over = |pick: &dyn Fn(&Deviations) -> f64| median(all.iter().map(pick)).unwrap_or(0.0);
+    Deviations {
+        z: std::array::from_fn(|r| over(&|d| d.z[r])),
+        amplitude: std::array::from_fn(|r| over(&|d| d.amplitude[r])),
+        stall: std::array::from_fn(|r| median(all.iter().filter_map(|d| d.stall[r]))),
+    }
+}
+
+/// Who shares a host with whom.
+struct Neighbours {
+    /// By service, the hosts of its replicas.
+    hosts: Vec<Vec<Name>>,
+    /// By host, the services there.
+    tenants: BTreeMap<Name, Vec<usize>>,
+}
+
+impl Neighbours {
+    /// As the newest interval has it.
+    fn of(inquiry: &Inquiry<'_>) -> Self {
+        let services = &inquiry.net().services;
+        let mut all = Self { hosts: vec![Vec::new(); services.len()], tenants: BTreeMap::new() };
+        for (j, service) in services.iter().enumerate() {
+            let window = inquiry.newest().and_then(|frame| frame.service(service));
+            for replica in window.iter().flat_map(|w| &w.replicas).filter(|r| !r.node.is_empty()) {
+                if !all.hosts[j].contains(&replica.node) {
+                    all.hosts[j].push(replica.node.clone());
+                    all.tenants.entry(replica.node.clone()).or_default().push(j);
+                }
+            }
+        }
+        all
+    }
+
+    /// Others on a host of service `j`.
+    fn of_service(&self, j: usize) -> impl Iterator<Item = usize> {
+        let on = |host: &Name| self.tenants.get(host).into_iter().flatten().copied();
+        self.hosts[j].iter().flat_map(on).filter(move |k| *k != j)
     }
 }
 

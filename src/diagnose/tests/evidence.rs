@@ -129,3 +129,13 @@ fn metrics_of_the_host_count_where_the_service_itself_shows_nothing() {
     assert_eq!(of(db), [40.0, 0.0]);
     assert_eq!(of(ads), [0.0, 60.0]);
 }
+
+/// What one service does to its host says nothing about the others there.
+#[test]
+fn metrics_of_the_host_do_not_count_where_a_neighbour_accounts_for_them() {
+    let mut mechanism = Linear::new();
+    mechanism.host = Some((Memory, 60.0));
+    let (db, ads) = (at(&mechanism, "db"), at(&mechanism, "ads"));
+    let evidence = evidence(&mechanism, &[&[Short("db", Memory, 20.0)]]);
+    assert_eq!([db, ads].map(|j| evidence.resources[j][Memory.index()]), [40.0, 0.0]);
+}
