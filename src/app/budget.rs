@@ -20,7 +20,11 @@ const HISTOGRAM_BYTES: u64 = 3000;
 /// An entry of each table of what earlier intervals showed.
 const REMEMBERED_BYTES: u64 = 900;
 
-/// Percent of the soft limit, less the base, for each part.
+/// Percent of the soft limit that the parts are cut from. The rest is what the allocator holds of what was given
+/// back, and what passes: a storm that filled every part to its limit stood 6 % above them.
+const USED_PERCENT: u64 = 90;
+
+/// Percent of that, less the base, for each part.
 const SHARES: [(&str, u64); 8] = [
     ("edges", 34),
     ("series", 13),
@@ -52,7 +56,7 @@ pub(super) struct Split {
 
 /// Splits what lies below `soft` bytes.
 pub(super) fn split(config: &Config, soft: u64) -> Split {
-    let room = soft.saturating_sub(BASE_BYTES);
+    let room = (soft / 100 * USED_PERCENT).saturating_sub(BASE_BYTES);
     let part = |name: &str| {
         let percent = SHARES.iter().find(|(n, _)| *n == name).map_or(0, |(_, percent)| *percent);
         room / 100 * percent
