@@ -21,7 +21,7 @@ const HISTOGRAM_BYTES: u64 = 3000;
 const REMEMBERED_BYTES: u64 = 900;
 
 /// Percent of the soft limit that the parts are cut from. The rest is what the allocator holds of what was given
-/// back, and what passes: a storm that filled every part to its limit stood 6 % above them.
+/// back, and what passes: in a storm a process whose parts were all of the soft limit stood 6 % above it.
 const USED_PERCENT: u64 = 90;
 
 /// Percent of that, less the base, for each part.
