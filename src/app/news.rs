@@ -48,8 +48,14 @@ pub(super) async fn post_news(
     grafana: mpsc::Sender<String>,
     metrics: report::Metrics,
 ) {
+    let mut last = String::new();
     while let Some(diagnosis) = changed.recv().await {
-        log(&diagnosis);
+        // A note of what is done about it is in the log of fixes already.
+        let line = format!("{} {:?} {}", diagnosis.id, diagnosis.state, diagnosis.text);
+        if line != last {
+            log(&diagnosis);
+            last = line;
+        }
         let id = diagnosis.id.clone();
         if let Err(error) = disk.diagnosis(diagnosis).await {
             tracing::error!(%error, "a diagnosis is not on disk");
