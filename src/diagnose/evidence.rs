@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::inquiry::Inquiry;
 use crate::data::{Name, Resource, RpcKind};
-use crate::graph::{CausalNet, Deviations, Situation};
+use crate::graph::{CausalNet, Delay, Deviations, Situation};
 use crate::stats::median;
 
 /// Share of a service's links that must be slow before the slowness is taken for its own.
@@ -44,7 +44,8 @@ impl Evidence {
         let net = inquiry.net();
         let over =
             |pick: &dyn Fn(&Situation) -> f64| median(situations.iter().map(pick)).unwrap_or(0.0);
-        let delays: Vec<f64> = (0..net.rpcs.len()).map(|i| over(&|s| s.delays[i])).collect();
+        let delays: Vec<Option<Delay>> =
+            (0..net.rpcs.len()).map(|i| delay(&situations, i)).collect();
         let network = Resource::Network.index();
         let metrics: Vec<f64> =
             (0..net.services.len()).map(|j| over(&|s| s.own[j].z[network])).collect();
@@ -68,7 +69,7 @@ impl Evidence {
             // where no metric of the service's own network does.
             let has_metrics = situations.iter().any(|s| s.has_network_metrics[j]);
             if !has_metrics {
-                mine.z[network] = mine.z[network].max(links.delay);
+                mine.z[network] = mine.z[network].max(links.link);
             }
             has_network_metrics.push(has_metrics);
             // Others share the host, and its metrics tell of them, too: they count where the
@@ -159,6 +160,14 @@ impl Neighbours {
     }
 }
 
+/// How late RPC `i` is, over all intervals that saw it.
+fn delay(situations: &[Situation], i: usize) -> Option<Delay> {
+    let over = |pick: &dyn Fn(Delay) -> f64| {
+        median(situations.iter().filter_map(|s| s.delays[i]).map(pick))
+    };
+    Some(Delay { all: over(&|d| d.all)?, link: over(&|d| d.link)? })
+}
+
 fn features(situations: &[Situation], j: usize) -> Vec<(Name, Resource, f64)> {
     let Some(first) = situations.first() else { return Vec::new() };
     let mut all: Vec<(Name, Resource, f64)> = first.features[j]
@@ -181,13 +190,15 @@ struct Links {
     nets: Vec<usize>,
     /// z-score of the delays that are its own.
     delay: f64,
+    /// The same as far as the links may be why.
+    link: f64,
 }
 
 /// What is known about the network, to tell whose a slow link is.
 struct Network<'a> {
     net: &'a CausalNet,
-    /// z-score of the delays of each RPC.
-    delays: &'a [f64],
+    /// z-scores of the delays of each RPC; `None` where no request was seen.
+    delays: &'a [Option<Delay>],
     /// z-score of the network metrics of each service; zero without any.
     metrics: &'a [f64],
     /// How much each service lacks processor time, in units of what faults do; zero where it does not.
@@ -199,8 +210,13 @@ impl Network<'_> {
     /// The links of service `j` whose slowness would be its own.
     fn links_of(&self, j: usize) -> Links {
         let nets: Vec<usize> = self.links(j).filter(|i| self.owner(*i) == j).collect();
-        let delay = median(nets.iter().map(|i| self.delays[*i])).unwrap_or(0.0);
-        Links { nets, delay }
+        let over = |of: &dyn Fn(usize, Delay) -> f64| {
+            median(nets.iter().filter_map(|i| self.delays[*i].map(|d| of(*i, d)))).unwrap_or(0.0)
+        };
+        let delay = over(&|_, d| d.all);
+        // Who waits at the other end of a call does not wait here.
+        let link = over(&|i, d| if self.net.rpcs[i].callee == j { d.link } else { d.all });
+        Links { nets, delay, link }
     }
 
     /// RPCs over which service `j` speaks with others, and whose other end is known.
@@ -215,7 +231,7 @@ impl Network<'_> {
     }
 
     fn is_slow(&self, i: usize) -> bool {
-        self.delays[i] > self.gate
+        self.delays[i].is_some_and(|d| d.all > self.gate)
     }
 
     /// Whose link RPC `i` is: that of the service it leads to, unless the end it comes from has worse
@@ -244,10 +260,11 @@ impl Network<'_> {
         if is_callers { caller } else { rpc.callee }
     }
 
-    /// Share of the links of service `j` that are slow, and their number.
+    /// Share of the links of service `j` that are slow, of those that were seen, and their number.
     fn share(&self, j: usize) -> (f64, usize) {
         let dark = self.net.served(j).filter(|i| self.kind(*i) == RpcKind::ClientOnly);
-        let links: Vec<usize> = self.links(j).chain(dark).collect();
+        let links = self.links(j).chain(dark).filter(|i| self.delays[*i].is_some());
+        let links: Vec<usize> = links.collect();
         let slow = links.iter().filter(|i| self.is_slow(**i)).count();
         (slow as f64 / links.len().max(1) as f64, slow)
     }

@@ -33,8 +33,9 @@ pub(super) fn normal_frames<'a>(
     frames
 }
 
-/// A frame that holds the median of everything in `frames`. Counts are medians as well, over the
-/// frames in which the RPC occurs.
+/// A frame that holds the median of everything in `frames`, of what only some have over those. Requests to a
+/// service are the median over all frames, shared out to its RPCs: added up from medians of its own, a service of
+/// many RPCs that each are seen now and then would seem to serve many times its load.
 pub fn normal_frame(frames: &[&Frame]) -> Frame {
     let interval = Interval {
         start: frames.iter().map(|f| f.interval.start).min().unwrap_or_default(),
@@ -44,6 +45,7 @@ pub fn normal_frame(frames: &[&Frame]) -> Frame {
 }
 
 fn rpcs(frames: &[&Frame]) -> Vec<RpcWindow> {
+    let counts = counts(frames);
     let mut by_key: BTreeMap<&RpcKey, Vec<&RpcWindow>> = BTreeMap::new();
     for window in frames.iter().flat_map(|f| &f.rpcs) {
         by_key.entry(&window.key).or_default().push(window);
@@ -60,7 +62,7 @@ fn rpcs(frames: &[&Frame]) -> Vec<RpcWindow> {
             RpcWindow {
                 key: key.clone(),
                 kind: windows[windows.len() - 1].kind,
-                count: median(windows.iter().map(|w| w.count as f64)).unwrap_or(0.0).round() as u64,
+                count: counts.get(key).copied().unwrap_or(0),
                 failed: 0,
                 seen_ratio: 1.0,
                 client: middle(&|w| &w.client),
@@ -70,6 +72,35 @@ fn rpcs(frames: &[&Frame]) -> Vec<RpcWindow> {
             }
         })
         .collect()
+}
+
+/// Requests of every RPC in a normal frame; zero where a service is seen in fewer than half of `frames`.
+fn counts<'a>(frames: &[&'a Frame]) -> BTreeMap<&'a RpcKey, u64> {
+    let mut by_callee: BTreeMap<&Name, (Vec<f64>, BTreeMap<&RpcKey, f64>)> = BTreeMap::new();
+    for (t, window) in
+        frames.iter().enumerate().flat_map(|(t, f)| f.rpcs.iter().map(move |w| (t, w)))
+    {
+        let (totals, shares) = by_callee.entry(&window.key.callee).or_default();
+        totals.resize(frames.len(), 0.0);
+        totals[t] += window.count as f64;
+        *shares.entry(&window.key).or_default() += window.count as f64;
+    }
+    let of = |(totals, shares): (Vec<f64>, BTreeMap<&'a RpcKey, f64>)| {
+        let wanted = median(totals).unwrap_or(0.0) / shares.values().sum::<f64>().max(1.0);
+        shared_out(shares.into_iter().map(|(key, share)| (key, share * wanted)).collect())
+    };
+    by_callee.into_values().flat_map(of).collect()
+}
+
+/// Whole numbers that add up to what `parts` do: what rounding down leaves goes to the largest remainders.
+fn shared_out<K>(mut parts: Vec<(K, f64)>) -> Vec<(K, u64)> {
+    let total = parts.iter().map(|(_, part)| part).sum::<f64>().round() as u64;
+    let missing = total - parts.iter().map(|(_, part)| part.floor() as u64).sum::<u64>().min(total);
+    parts.sort_by(|(_, a), (_, b)| b.fract().total_cmp(&a.fract()));
+    let count = |(n, (key, part)): (usize, (K, f64))| {
+        (key, part.floor() as u64 + u64::from((n as u64) < missing))
+    };
+    parts.into_iter().enumerate().map(count).collect()
 }
 
 fn services(frames: &[&Frame]) -> Vec<ServiceWindow> {

@@ -119,9 +119,19 @@ pub struct Situation {
     pub slowness: Vec<f64>,
     /// RMS distance of each service's latents from what its metrics predict, in prior deviations.
     pub latents: Vec<f64>,
-    /// Robust z-score of request + response delay of each RPC. Where only the caller sends spans: of all
-    /// that the callee's normal self does not explain, because link and callee are told apart by nobody.
-    pub delays: Vec<f64>,
+    /// How late each RPC is between its spans; `None` where no request was seen.
+    pub delays: Vec<Option<Delay>>,
+}
+
+/// Robust z-scores of request + response delay of an RPC, without waiting that something below its callee causes. Where
+/// only the caller sends spans: of all that the callee's normal self does not explain, because link and callee are told
+/// apart by nobody.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Delay {
+    /// Of all of it.
+    pub all: f64,
+    /// Without what comes and goes on the way to the callee only, as waiting for a worker does.
+    pub link: f64,
 }
 
 /// Goodness of fit on intervals the model was not trained on.

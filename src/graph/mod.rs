@@ -14,7 +14,8 @@ mod variable;
 pub use export::{cbn_dot, cbn_json, rpc_graph_json};
 pub use learn::{Config, RpcGraph};
 pub use mechanism::{
-    Case, Deviations, Hypothesis, Latencies, Mechanism, Quality, Query, Restore, Situation, What,
+    Case, Delay, Deviations, Hypothesis, Latencies, Mechanism, Quality, Query, Restore, Situation,
+    What,
 };
 pub use net::{CausalNet, RpcNode};
 pub use variable::Variable;

@@ -9,6 +9,7 @@ use super::infer::Evaluator;
 use super::layout::{LEVEL_COUNT, Layout};
 use super::network::Network;
 use super::predict::Model;
+use super::queue::Queues;
 use super::slowness::{Calm, Slowest};
 use super::stack::HIDDEN;
 use super::usual::Usual;
@@ -16,7 +17,7 @@ use crate::data::{EventTime, RpcKey, RpcKind, SavedModel};
 use crate::graph::{CausalNet, Quality, RpcGraph};
 
 /// Changes when old weights no longer mean the same.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 /// Sizes every network is built from.
 const SIZES: [usize; 5] = [SERVER_INPUTS, NET_INPUTS, LATENTS, LEVEL_COUNT, HIDDEN];
 
@@ -33,6 +34,7 @@ struct Manifest {
     calm: Vec<Calm>,
     slowest: Vec<Slowest>,
     usual: Vec<Usual>,
+    queues: Queues,
     changed_at: Vec<EventTime>,
     trained_services: usize,
     quality: Quality,
@@ -56,6 +58,7 @@ impl Model {
             calm: self.calm.clone(),
             slowest: self.slowest.clone(),
             usual: self.usual.clone(),
+            queues: self.queues.clone(),
             changed_at: self.changed_at.clone(),
             trained_services: self.trained_services,
             quality: self.quality.clone(),
@@ -105,6 +108,7 @@ impl Model {
             (manifest.calm.len(), net.rpcs.len(), "calm scores of RPCs"),
             (manifest.slowest.len(), net.services.len(), "calm scores of services"),
             (manifest.usual.len(), net.services.len(), "usual looks"),
+            (manifest.queues.services(), net.services.len(), "queues"),
             (layout.callee.len(), net.rpcs.len(), "layout entries"),
         ];
         for (has, needs, what) in wanted {
@@ -122,6 +126,7 @@ impl Model {
             calm: manifest.calm,
             slowest: manifest.slowest,
             usual: manifest.usual,
+            queues: manifest.queues,
             changed_at: manifest.changed_at,
             trained_services: manifest.trained_services,
             quality: manifest.quality,

@@ -8,6 +8,7 @@ use super::infer::Evaluator;
 use super::network::Network;
 use super::predict::Model;
 use super::quality::measure;
+use super::queue::Queues;
 use super::train::{Learnt, Lesson, train};
 use crate::data::Frame;
 use crate::graph::Quality;
@@ -41,6 +42,7 @@ pub fn fit(
         calm: Vec::new(),
         slowest: Vec::new(),
         usual: Vec::new(),
+        queues: Queues::default(),
         changed_at: Vec::new(),
         trained_services: lesson.net.services.len(),
         quality: Quality { r2: 0.0, r2_log: 0.0, r2_prior: 0.0, rmse_ms: 0.0, by_rpc: Vec::new() },
@@ -49,6 +51,8 @@ pub fn fit(
     let mut calm: Vec<&Frame> = calm.collect();
     calm.drain(..calm.len().saturating_sub(CALM_MAX));
     model.learn_calm(&calm);
+    let in_flight = model.features.in_flight.of_all(lesson.frames, &model.net);
+    model.queues = Queues::fit(lesson.frames, &model.net, &model.evaluator, &in_flight);
     let unseen: Vec<&Frame> = held_back.iter().map(|t| lesson.frames[*t]).collect();
     model.quality = measure(&model, &unseen);
     Ok(model)

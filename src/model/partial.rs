@@ -201,6 +201,7 @@ impl<'a> Lesson<'a> {
             calm: Vec::new(),
             slowest: Vec::new(),
             usual: Vec::new(),
+            queues: base.queues.refreshed(&self.matching.services),
             changed_at,
             trained_services: part.trained.len(),
             quality: Quality { by_rpc: Vec::new(), ..base.quality.clone() },

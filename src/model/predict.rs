@@ -4,13 +4,16 @@ use super::abduct::{Abducted, Latent};
 use super::features::{FeatureModel, Inputs};
 use super::infer::Evaluator;
 use super::layout::delay_level;
+use super::queue::{Queues, is_constant};
 use super::refresh::Affected;
 use super::reshape::Matching;
 use super::slowness::{Calm, Excess, Slowest};
 use super::usual::{Look, Usual};
 use super::world::Scene;
-use crate::data::{EventTime, Frame, Resource, RpcKind, Scope, Signal};
-use crate::graph::{Case, CausalNet, Deviations, Latencies, Mechanism, Quality, Query, Situation};
+use crate::data::{EventTime, Frame, Resource, RpcKind, RpcWindow, Scope, Signal};
+use crate::graph::{
+    Case, CausalNet, Delay, Deviations, Latencies, Mechanism, Quality, Query, Situation,
+};
 
 /// A trained model.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub struct Model {
     pub slowest: Vec<Slowest>,
     /// How each service looks while QoS is met.
     pub usual: Vec<Usual>,
+    /// Where requests wait outside of spans.
+    pub queues: Queues,
     /// Begin of the first interval in which each service was what it is; the epoch when it always was.
     pub changed_at: Vec<EventTime>,
     /// Services that the newest training was about: all of them, or those a change affected.
@@ -146,18 +151,30 @@ impl Model {
         self.evaluator.served.iter().zip(&self.slowest).map(of).collect()
     }
 
-    /// How slow the link of each RPC is; where only its caller sends spans, link and callee together.
-    fn delay_scores(&self, frame: &Frame, normal: &Frame, slow: &[Option<f64>]) -> Vec<f64> {
-        let score = |i: usize| -> Option<f64> {
+    /// How late each RPC is between the spans, and as far as its link may be why; where only its caller sends spans,
+    /// link and callee together.
+    fn delay_scores(
+        &self,
+        (frame, normal): (&Frame, &Frame),
+        queued: &[bool],
+        slow: &[Option<f64>],
+    ) -> Vec<Option<Delay>> {
+        let score = |i: usize| -> Option<Delay> {
             let key = &self.net.rpcs[i].key;
-            let level = |f: &Frame| f.rpc(key).filter(|w| w.count > 0).map(delay_level);
+            let now = frame.rpc(key).filter(|w| w.count > 0)?;
+            let then = normal.rpc(key)?;
             let sigma = f64::from(self.evaluator.layout.delay_sigma[i]);
-            Some((level(frame)? - level(normal)?) / sigma)
+            let z = |now: &RpcWindow| (delay_level(now) - delay_level(then)) / sigma;
+            let answered = z(&RpcWindow { request: then.request, ..now.clone() });
+            let is_link = is_constant(&now.request, &then.request);
+            Some(match queued[i] {
+                true => Delay { all: answered, link: answered },
+                false => Delay { all: z(now), link: if is_link { z(now) } else { answered } },
+            })
         };
         let of = |i: usize| match self.net.rpcs[i].kind {
-            RpcKind::ClientOnly => slow[i].unwrap_or(0.0),
-            _ if self.evaluator.has_net(i) => score(i).unwrap_or(0.0),
-            _ => 0.0,
+            RpcKind::ClientOnly => slow[i].map(|z| Delay { all: z, link: z }),
+            _ => score(i).filter(|_| self.evaluator.has_net(i)),
         };
         (0..self.net.rpcs.len()).map(of).collect()
     }
@@ -171,7 +188,9 @@ impl Mechanism for Model {
     fn abduct<'a>(&'a self, frame: &'a Frame, normal: &'a Frame) -> Box<dyn Case + 'a> {
         let (seen, _) = self.look_at(frame);
         let inputs = self.features.normal_inputs(normal, &self.net);
-        let scene = Scene::new(&self.evaluator, seen, &inputs);
+        let in_flight = self.features.in_flight.of(frame, &self.net);
+        let queued = self.queues.by_rpc(&self.evaluator, &in_flight);
+        let scene = Scene { queued, ..Scene::new(&self.evaluator, seen, &inputs) };
         Box::new(Seen { model: self, frame, normal, scene })
     }
 
@@ -225,7 +244,7 @@ impl Case for Seen<'_> {
             features,
             slowness: model.slowness(&slow),
             latents: self.scene.seen.server.iter().map(Latent::shift).collect(),
-            delays: model.delay_scores(self.frame, self.normal, &slow),
+            delays: model.delay_scores((self.frame, self.normal), &self.scene.queued, &slow),
         }
     }
 }

@@ -6,6 +6,7 @@
 use super::dataset::levels;
 use super::infer::{ClientInputs, Levels, ServerInputs};
 use super::layout::{Kind, LEVEL_COUNT, mean_ms, to_ms};
+use super::queue;
 use super::world::{Scene, World, moved};
 use crate::data::{Percentiles, RpcKind};
 use crate::graph::{Hypothesis, Latencies, Query};
@@ -35,6 +36,11 @@ struct Change {
     server: Levels,
     client: Client,
 }
+
+/// Server latencies of an RPC by world, where they move.
+type Servers = Vec<(usize, Levels)>;
+/// By world, how much less the workers that serve an RPC are held, in log units; worlds ascending.
+type Eased = Vec<(usize, f32)>;
 
 /// Worlds while they are being computed.
 struct Spread<'a> {
@@ -128,8 +134,8 @@ impl<'a> Spread<'a> {
         if !self.matters[i] {
             return;
         }
-        let servers = self.servers(i);
-        self.changes[i] = self.clients(i, &servers);
+        let (servers, eased) = self.servers(i);
+        self.changes[i] = self.clients(i, &servers, &eased);
         let moved: Vec<usize> = self.moved(i).map(|c| c.world).collect();
         for above in &self.scene.evaluator.dependents[i] {
             self.server_due[*above].extend(&moved);
@@ -142,11 +148,11 @@ impl<'a> Spread<'a> {
         self.changes[i].iter().filter(move |c| c.client.levels != *seen)
     }
 
-    /// The server latency of RPC `i` wherever it moves, worlds ascending.
-    fn servers(&mut self, i: usize) -> Vec<(usize, Levels)> {
+    /// The server latency of RPC `i` wherever it moves, worlds ascending, and where its queue is shorter.
+    fn servers(&mut self, i: usize) -> (Servers, Eased) {
         let due = ascending(std::mem::take(&mut self.server_due[i]));
         if due.is_empty() {
-            return Vec::new();
+            return Default::default();
         }
         let (scene, e) = (self.scene, self.scene.evaluator);
         let rows = BEFORE + due.len();
@@ -184,14 +190,15 @@ impl<'a> Spread<'a> {
         let mut servers = self.settle(&due, &e.decode_server(i, &inputs), &observed, |w| {
             w.has_server(callee) || is_dark && w.nets().any(|k| k == i)
         });
+        let eased = if scene.queued[i] { eased(&servers, &observed, &pool_ms) } else { Vec::new() };
         servers.retain(|(_, server)| *server != observed);
-        servers
+        (servers, eased)
     }
 
     /// Both latencies of RPC `i` wherever one of them moves: `servers` as [`Spread::servers`] has them.
-    fn clients(&mut self, i: usize, servers: &[(usize, Levels)]) -> Vec<Change> {
+    fn clients(&mut self, i: usize, servers: &[(usize, Levels)], eased: &Eased) -> Vec<Change> {
         let mut due = std::mem::take(&mut self.client_due[i]);
-        due.extend(servers.iter().map(|(n, _)| *n));
+        due.extend(servers.iter().map(|(n, _)| *n).chain(eased.iter().map(|(n, _)| *n)));
         let due = ascending(due);
         if due.is_empty() {
             return Vec::new();
@@ -202,7 +209,7 @@ impl<'a> Spread<'a> {
         let of = |n: usize| rest.next_if(|(m, _)| *m == n).map_or(observed, |(_, server)| *server);
         let servers: Vec<Levels> = due.iter().copied().map(of).collect();
         let clients: Vec<Levels> = match e.layout.caller[i].filter(|_| e.has_client(i)) {
-            Some(caller) => self.decode_clients(i, caller, &due, &servers),
+            Some(caller) => self.decode_clients(i, caller, (&due, &servers), eased),
             // Seen from one side only: the same latency.
             None if e.layout.kind[i] != RpcKind::Messaging => servers.clone(),
             None => vec![self.seen[i].levels; due.len()],
@@ -218,8 +225,8 @@ impl<'a> Spread<'a> {
         &self,
         i: usize,
         caller: usize,
-        due: &[usize],
-        servers: &[Levels],
+        (due, servers): (&[usize], &[Levels]),
+        eased: &Eased,
     ) -> Vec<Levels> {
         let (scene, e) = (self.scene, self.scene.evaluator);
         let parts = [Kind::Request, Kind::Response, Kind::Server]
@@ -229,7 +236,11 @@ impl<'a> Spread<'a> {
         inputs.extend(before.map(|tier| e.client_inputs(i, &tier, &parts)));
         inputs.extend(due.iter().zip(servers).map(|(n, server)| {
             let world = &self.worlds[*n];
-            let [request, response] = scene.delays(i, world);
+            let [mut request, response] = scene.delays(i, world);
+            if let Ok(at) = eased.binary_search_by_key(n, |(m, _)| *m) {
+                let normal = &e.layout.normal[Kind::Request as usize][i];
+                request = queue::eased(&request, normal, eased[at].1);
+            }
             e.client_inputs(i, &scene.tier(world, caller), &[request, response, *server])
         }));
         let settled = self.settle(due, &e.decode_client(i, &inputs), &self.seen[i].levels, |w| {
@@ -311,6 +322,21 @@ impl Scene<'_> {
         };
         std::array::from_fn(|k| no_worse(&predicted[k], &observed[k]))
     }
+}
+
+/// How much less workers are held than was seen: the RPC's own requests take less time, or the calls that any of them
+/// wait for do. `pool_ms` is the time of those calls, first as it was seen.
+fn eased(servers: &[(usize, Levels)], observed: &Levels, pool_ms: &[f32]) -> Eased {
+    let fall = |before: f32, after: f32| {
+        if before > 0.0 && after > 0.0 { (before / after).ln().max(0.0) } else { 0.0 }
+    };
+    let rows = servers.iter().zip(&pool_ms[BEFORE..]);
+    rows.map(|((n, server), pool)| {
+        let own = fall(mean_ms(observed), mean_ms(server));
+        (*n, own.max(fall(pool_ms[0], *pool)))
+    })
+    .filter(|(_, eased)| *eased > STEP_MIN)
+    .collect()
 }
 
 impl Client {

@@ -18,6 +18,8 @@ pub(super) struct Scene<'a> {
     pub seen: Abducted,
     /// Tiers at their normal values: normal metrics, prior latents, the load as it is.
     pub normal: Vec<Tier>,
+    /// Whether requests of each RPC wait for workers of the callee before its span begins.
+    pub queued: Vec<bool>,
 }
 
 /// One hypothetical world.
@@ -46,7 +48,8 @@ impl<'a> Scene<'a> {
             tier.load = observed.load;
             tier.latent = evaluator.prior_server(j, tier).mean;
         }
-        Self { evaluator, seen, normal: tiers }
+        let queued = vec![false; evaluator.layout.callee.len()];
+        Self { evaluator, seen, normal: tiers, queued }
     }
 
     /// How much slower each RPC is at its server than its normal self would be with the same

@@ -72,6 +72,18 @@ fn a_link_belongs_to_whom_it_leads_unless_most_links_of_a_service_are_slow() {
     assert_eq!(own, expected);
 }
 
+/// Few requests are traced, and most RPCs of a service are not seen in an interval: those that are must do.
+#[test]
+fn links_that_were_not_seen_do_not_speak_for_their_service() {
+    let mut mechanism = Linear::new();
+    let cart = at(&mechanism, "cart");
+    let troubles: &[Trouble] = &[Links("cart", 10.0)];
+    let all = evidence(&mechanism, &[troubles]).delays[cart];
+    mechanism.unheard = Some(RpcKey::new("cart", "list", "db", "read"));
+    let seen = evidence(&mechanism, &[troubles]);
+    assert!(all > GATE && (seen.delays[cart] - all).abs() < 1.0, "{} {all}", seen.delays[cart]);
+}
+
 /// Nobody calls the entry over a link that is seen from both ends, so only its own metrics can accuse it.
 #[test]
 fn a_slow_link_belongs_to_its_caller_when_the_network_metrics_of_that_end_are_worse() {

@@ -2,9 +2,9 @@
 //! hand.
 
 use super::town::{base, net, percentiles};
-use crate::data::{Frame, Percentiles, Resource, RpcWindow};
+use crate::data::{Frame, Percentiles, Resource, RpcKey, RpcWindow};
 use crate::graph::{
-    Case, CausalNet, Deviations, Hypothesis, Latencies, Mechanism, Quality, Query, Restore,
+    Case, CausalNet, Delay, Deviations, Hypothesis, Latencies, Mechanism, Quality, Query, Restore,
     Situation, What,
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Linear {
     pub(super) host: Option<(Resource, f64)>,
     /// z-scores of the time every service loses for want of each resource, where that is measured.
     pub(super) stall: [Option<f64>; 4],
+    /// An RPC of which no request was seen.
+    pub(super) unheard: Option<RpcKey>,
 }
 
 fn p99(p: Percentiles) -> f64 {
@@ -67,7 +69,12 @@ impl Linear {
             is_use: false,
             host: None,
             stall: [None; 4],
+            unheard: None,
         }
+    }
+
+    fn is_seen(&self, i: usize) -> bool {
+        self.unheard.as_ref() != Some(&self.net.rpcs[i].key)
     }
 
     fn window<'a>(&self, frame: &'a Frame, i: usize) -> &'a RpcWindow {
@@ -221,7 +228,10 @@ impl Case for Seen<'_> {
             has_network_metrics: vec![town.has_network_metrics; town.net.services.len()],
             slowness: most(&|i| excess(i) / SIGMA),
             latents: most(&|i| town.unexplained(frame, i).abs() / SIGMA),
-            delays: (0..town.net.rpcs.len()).map(|i| lateness(i) / DELAY_SIGMA).collect(),
+            delays: (0..town.net.rpcs.len())
+                .map(|i| town.is_seen(i).then(|| lateness(i) / DELAY_SIGMA))
+                .map(|z| z.map(|z| Delay { all: z, link: z }))
+                .collect(),
         }
     }
 }

@@ -100,6 +100,23 @@ fn each_percentile_and_the_count_have_their_own_median() {
     assert_eq!((window.server.0, window.count), ([2.0, 2.0, 4.0, 5.0, 7.0], 20));
 }
 
+/// One of five RPCs is seen in every interval: the service serves two requests in each, not ten.
+#[test]
+fn a_service_of_many_rare_rpcs_serves_what_it_usually_serves() {
+    let keys: Vec<RpcKey> =
+        (0..5).map(|n| RpcKey::new("cart", &format!("op-{n}"), "db", "read")).collect();
+    let frames = (0..10).map(|n| {
+        let mut frame = frame(1, &[]);
+        let read = frame.rpcs.iter_mut().find(|r| &*r.key.callee == "db").unwrap();
+        (read.key, read.count) = (keys[n % 5].clone(), 2);
+        frame
+    });
+    let frames: Vec<Frame> = frames.collect();
+    let normal = normal_frame(&frames.iter().collect::<Vec<_>>());
+    let counts: Vec<u64> = keys.iter().map(|key| normal.rpc(key).unwrap().count).collect();
+    assert_eq!(counts.iter().sum::<u64>(), 2, "{counts:?}");
+}
+
 #[test]
 fn what_some_frames_lack_is_the_median_of_those_that_have_it() {
     let read = RpcKey::new("cart", "list", "db", "read");
