@@ -1,6 +1,6 @@
 //! How abnormal each service is, before any counterfactual, and whose network it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::inquiry::Inquiry;
 use crate::data::{Name, Resource, RpcKind};
@@ -194,6 +194,15 @@ struct Links {
     link: f64,
 }
 
+/// Slow links of a service.
+struct Share {
+    /// Of all of its links.
+    share: f64,
+    slow: usize,
+    /// Services at their other ends.
+    peers: usize,
+}
+
 /// What is known about the network, to tell whose a slow link is.
 struct Network<'a> {
     net: &'a CausalNet,
@@ -249,9 +258,12 @@ impl Network<'_> {
             return rpc.callee;
         }
         let is_common = || {
-            // Of two that would explain it equally well, the one that explains more.
-            let ((share, slow), other) = (self.share(caller), self.share(rpc.callee));
-            self.is_slow(i) && share >= COMMON && (share, slow) > other
+            // Of two that would explain it equally well, the one that explains more. What waits on its way to one
+            // other alone waits for that one.
+            let (mine, other) = (self.share(caller), self.share(rpc.callee));
+            let explains_more = (mine.share, mine.slow) > (other.share, other.slow);
+            let is_sent_late = mine.peers > 1 || self.delays[i].is_some_and(|d| d.link > self.gate);
+            self.is_slow(i) && mine.share >= COMMON && is_sent_late && explains_more
         };
         let is_callers = match (from > self.gate, to > self.gate) {
             (false, false) => self.starved[caller] > self.starved[rpc.callee] || is_common(),
@@ -260,12 +272,17 @@ impl Network<'_> {
         if is_callers { caller } else { rpc.callee }
     }
 
-    /// Share of the links of service `j` that are slow, of those that were seen, and their number.
-    fn share(&self, j: usize) -> (f64, usize) {
+    /// How many of the links of service `j` are slow, of those that were seen.
+    fn share(&self, j: usize) -> Share {
         let dark = self.net.served(j).filter(|i| self.kind(*i) == RpcKind::ClientOnly);
         let links = self.links(j).chain(dark).filter(|i| self.delays[*i].is_some());
         let links: Vec<usize> = links.collect();
-        let slow = links.iter().filter(|i| self.is_slow(**i)).count();
-        (slow as f64 / links.len().max(1) as f64, slow)
+        let slow: Vec<usize> = links.iter().copied().filter(|i| self.is_slow(*i)).collect();
+        let other = |i: &usize| match &self.net.rpcs[*i] {
+            rpc if rpc.callee == j => rpc.caller,
+            rpc => Some(rpc.callee),
+        };
+        let peers = slow.iter().map(other).collect::<BTreeSet<_>>().len();
+        Share { share: slow.len() as f64 / links.len().max(1) as f64, slow: slow.len(), peers }
     }
 }

@@ -308,9 +308,13 @@ impl FeatureModel {
             .collect()
     }
 
-    /// Whether service `j` itself, and not only its host, has a metric of `resource`.
+    /// Whether service `j` itself, and not only its host, has a metric of shortage of `resource`. One that never
+    /// moves, as a count of dropped packets where none is ever dropped, bears witness to nothing.
     pub fn has(&self, j: usize, resource: Resource) -> bool {
-        let is_own = |f: usize| self.features[f].scope != Scope::Node;
+        let is_own = |f: usize| {
+            let feature = &self.features[f];
+            feature.scope != Scope::Node && feature.signal != Signal::Usage && feature.moves
+        };
         self.of_resource(resource).any(|f| is_own(f) && self.baselines[j][f].is_some())
     }
 }

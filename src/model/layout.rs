@@ -67,8 +67,8 @@ pub struct Layout {
     pub normal: Vec<Vec<[f32; LEVEL_COUNT]>>,
     /// Median requests per interval when QoS was met.
     pub requests: Vec<f32>,
-    /// Robust deviation of [`delay_level`] when QoS was met, by RPC.
-    pub delay_sigma: Vec<f32>,
+    /// Robust deviations of [`delay_levels`] when QoS was met, by RPC.
+    pub delay_sigma: Vec<[f32; 2]>,
     /// Largest log latency seen.
     pub ceiling: f32,
     /// RPCs in the order of evaluation: whatever one depends on comes before it.
@@ -139,10 +139,12 @@ impl Layout {
         (frames, met): (&[&Frame], &[bool]),
     ) -> Self {
         let mut new = Self::new(net, frames, met);
-        let usual_delay = median_of(&old.delay_sigma);
+        let usual_delay = [0, 1].map(|k| median_of(old.delay_sigma.iter().map(|s| s[k])));
         for i in 0..net.rpcs.len() {
             let Some(was) = matching.rpcs[i] else {
-                new.delay_sigma[i] = new.delay_sigma[i].max(usual_delay);
+                for (sigma, usual) in new.delay_sigma[i].iter_mut().zip(usual_delay) {
+                    *sigma = sigma.max(usual);
+                }
                 continue;
             };
             let ends = [Some(new.callee[i]), new.caller[i]];
@@ -262,11 +264,11 @@ pub(super) fn mean_ms(log: &[f32; LEVEL_COUNT]) -> f32 {
     log.iter().zip(SHARES).map(|(l, share)| share * to_ms(*l)).sum()
 }
 
-/// One number for how slow the network of an RPC is: log of request + response delay, between the
-/// median and the 90th percentile.
-pub(super) fn delay_level(window: &RpcWindow) -> f64 {
+/// How slow the network of an RPC is: log of request + response delay, between the median and the 90th percentile,
+/// and in the tail, where what is lost now and then and sent again shows.
+pub(super) fn delay_levels(window: &RpcWindow) -> [f64; 2] {
     let sum = |q: usize| f64::from(log_ms(window.request.0[q] + window.response.0[q]));
-    f64::midpoint(sum(0), sum(2))
+    [f64::midpoint(sum(0), sum(2)), f64::midpoint(sum(3), sum(4))]
 }
 
 /// `before`, moved as far as the calm ones of `frames` say, level by level.
@@ -291,24 +293,24 @@ fn moved_levels(
     })
 }
 
-fn median_of(values: &[f32]) -> f32 {
-    median(values.iter().map(|v| f64::from(*v))).unwrap_or(1.0) as f32
+fn median_of(values: impl Iterator<Item = f32>) -> f32 {
+    median(values.map(f64::from)).unwrap_or(1.0) as f32
 }
 
 /// Smallest deviation of a delay that is believed, in log units.
 const DELAY_SIGMA_MIN: f64 = 0.05;
 
-fn delay_sigmas(net: &CausalNet, frames: &[&Frame]) -> Vec<f32> {
-    let of = |rpc: &crate::graph::RpcNode| -> f64 {
-        let levels: Vec<f64> = frames
-            .iter()
-            .filter_map(|f| f.rpc(&rpc.key))
-            .filter(|w| w.count > 0)
-            .map(delay_level)
-            .collect();
-        centre_and_spread(&levels).map_or(1.0, |(_, spread)| spread.max(DELAY_SIGMA_MIN))
+fn delay_sigmas(net: &CausalNet, frames: &[&Frame]) -> Vec<[f32; 2]> {
+    let of = |rpc: &crate::graph::RpcNode| {
+        let seen = frames.iter().filter_map(|f| f.rpc(&rpc.key)).filter(|w| w.count > 0);
+        let levels: Vec<[f64; 2]> = seen.map(delay_levels).collect();
+        [0, 1].map(|k| {
+            let levels: Vec<f64> = levels.iter().map(|l| l[k]).collect();
+            let sigma = centre_and_spread(&levels).map_or(1.0, |(_, s)| s.max(DELAY_SIGMA_MIN));
+            sigma as f32
+        })
     };
-    net.rpcs.iter().map(|r| of(r) as f32).collect()
+    net.rpcs.iter().map(of).collect()
 }
 
 type Normals = (Vec<Vec<[f32; LEVEL_COUNT]>>, Vec<f32>);

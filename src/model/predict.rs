@@ -3,7 +3,7 @@
 use super::abduct::{Abducted, Latent};
 use super::features::{FeatureModel, Inputs};
 use super::infer::Evaluator;
-use super::layout::delay_level;
+use super::layout::delay_levels;
 use super::queue::{Queues, is_constant};
 use super::refresh::Affected;
 use super::reshape::Matching;
@@ -163,8 +163,12 @@ impl Model {
             let key = &self.net.rpcs[i].key;
             let now = frame.rpc(key).filter(|w| w.count > 0)?;
             let then = normal.rpc(key)?;
-            let sigma = f64::from(self.evaluator.layout.delay_sigma[i]);
-            let z = |now: &RpcWindow| (delay_level(now) - delay_level(then)) / sigma;
+            let sigma = self.evaluator.layout.delay_sigma[i].map(f64::from);
+            let z = |now: &RpcWindow| {
+                let (now, then) = (delay_levels(now), delay_levels(then));
+                let [body, tail] = [0, 1].map(|k| (now[k] - then[k]) / sigma[k]);
+                body.max(tail)
+            };
             let answered = z(&RpcWindow { request: then.request, ..now.clone() });
             let is_link = is_constant(&now.request, &then.request);
             Some(match queued[i] {

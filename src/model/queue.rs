@@ -73,7 +73,8 @@ impl Queues {
         }
         let elsewhere = tallies.iter().copied().fold(Tally::default(), Tally::with).tells();
         let elsewhere = elsewhere.unwrap_or(false);
-        let waits = tallies.iter().map(|t| t.tells().unwrap_or(elsewhere)).collect();
+        // A service whose workers were never all held shows no queue, and would have one.
+        let waits = tallies.iter().map(|t| elsewhere || t.tells() == Some(true)).collect();
         Self { waits, elsewhere }
     }
 

@@ -9,7 +9,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::features::log_levels;
-use super::layout::delay_level;
+use super::layout::delay_levels;
 use super::predict::Model;
 use super::refresh::Affected;
 use super::reshape::Matching;
@@ -138,7 +138,7 @@ impl Look {
                 f64::from(super::layout::log_ms(sum))
             };
             let usual = f64::midpoint(at(0), at(2));
-            rpc.map_or(f64::NAN, |w| delay_level(w) - usual)
+            rpc.map_or(f64::NAN, |w| delay_levels(w)[0] - usual)
         };
         let mean = |values: Vec<f64>| {
             let seen: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
