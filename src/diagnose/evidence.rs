@@ -10,6 +10,13 @@ use crate::stats::median;
 /// Share of a service's links that must be slow before the slowness is taken for its own.
 const COMMON: f64 = 0.6;
 
+/// Places of the median and of the 90th percentile among the levels.
+const MIDDLE: usize = 0;
+const UPPER: usize = 2;
+/// Delays of a link rise at the 90th percentile by at most this many times what they do at the median: between a
+/// constant's one and the 3.3 of exponential waiting.
+const CONSTANT: f64 = 1.6;
+
 /// Evidence about every service, median over the violating intervals.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
@@ -19,6 +26,8 @@ pub(super) struct Evidence {
     pub amplitudes: Vec<[f64; 4]>,
     /// z-score of the time each service lost for want of each resource, where that is measured.
     pub stalls: Vec<[Option<f64>; 4]>,
+    /// Level of the loudest metric of each resource as a share of the highest that the service has shown.
+    pub shares: Vec<[f64; 4]>,
     /// z-scores of what each service uses beyond what load and work in flight explain.
     pub used: Vec<[f64; 4]>,
     /// How slow each service is by itself.
@@ -33,6 +42,9 @@ pub(super) struct Evidence {
     pub features: Vec<Vec<(Name, Resource, f64)>>,
     /// Distance of the latents from their prior.
     pub latents: Vec<f64>,
+    /// Whether only its callers see each service, and all its requests are late by much the same: as a slow link makes
+    /// them, where waiting comes and goes.
+    pub shifted: Vec<bool>,
     /// RPCs whose network is restored together with the service.
     pub nets: Vec<Vec<usize>>,
 }
@@ -60,7 +72,7 @@ impl Evidence {
         let links: Vec<Links> = (0..net.services.len()).map(|j| view.links_of(j)).collect();
         let (mut resources, mut amplitudes) = (Vec::new(), Vec::new());
         let (mut by_host, mut has_network_metrics) = (Vec::new(), Vec::new());
-        let mut stalls = Vec::new();
+        let (mut stalls, mut shares) = (Vec::new(), Vec::new());
         let own: Vec<Deviations> = (0..net.services.len()).map(|j| own(&situations, j)).collect();
         let neighbours = Neighbours::of(inquiry);
         for (j, links) in links.iter().enumerate() {
@@ -80,17 +92,22 @@ impl Evidence {
                 let is_open =
                     |r: &Resource| !neighbours.of_service(j).any(|k| own[k].z[r.index()] > gate);
                 for r in Resource::ALL.into_iter().filter(is_open) {
-                    mine.add(r, hosts.z[r.index()], hosts.amplitude[r.index()]);
+                    let n = r.index();
+                    mine.add(r, hosts.z[n], hosts.amplitude[n], hosts.share[n]);
                 }
             }
             stalls.push(mine.stall);
             resources.push(mine.z);
             amplitudes.push(mine.amplitude);
+            shares.push(mine.share);
         }
         Self {
             features: (0..net.services.len()).map(|j| features(&situations, j)).collect(),
             used: (0..net.services.len())
                 .map(|j| std::array::from_fn(|r| over(&|s| s.used[j][r])))
+                .collect(),
+            shifted: (0..net.services.len())
+                .map(|j| !has_network_metrics[j] && is_shifted(inquiry, j, &delays, gate))
                 .collect(),
             latents: (0..net.services.len()).map(|j| over(&|s| s.latents[j])).collect(),
             slowness: (0..net.services.len()).map(|j| over(&|s| s.slowness[j])).collect(),
@@ -98,6 +115,7 @@ impl Evidence {
             nets: links.into_iter().map(|l| l.nets).collect(),
             resources,
             amplitudes,
+            shares,
             stalls,
             by_host,
             has_network_metrics,
@@ -125,6 +143,7 @@ fn combined(situations: &[Situation], of: impl Fn(&Situation) -> Deviations) -> 
         z: std::array::from_fn(|r| over(&|d| d.z[r])),
         amplitude: std::array::from_fn(|r| over(&|d| d.amplitude[r])),
         stall: std::array::from_fn(|r| median(all.iter().filter_map(|d| d.stall[r]))),
+        share: std::array::from_fn(|r| over(&|d| d.share[r])),
     }
 }
 
@@ -166,6 +185,22 @@ fn delay(situations: &[Situation], i: usize) -> Option<Delay> {
         median(situations.iter().filter_map(|s| s.delays[i]).map(pick))
     };
     Some(Delay { all: over(&|d| d.all)?, link: over(&|d| d.link)? })
+}
+
+/// Whether everything that service `j` is asked for, as far as it is late, is late by a constant.
+fn is_shifted(inquiry: &Inquiry<'_>, j: usize, delays: &[Option<Delay>], gate: f64) -> bool {
+    let net = inquiry.net();
+    let is_dark = net.served(j).all(|i| net.rpcs[i].kind == RpcKind::ClientOnly);
+    let late: Vec<usize> =
+        net.served(j).filter(|i| delays[*i].is_some_and(|d| d.all > gate)).collect();
+    let is_constant = |i: &usize| {
+        let key = &net.rpcs[*i].key;
+        let then = inquiry.normal().rpc(key)?;
+        let seen = || inquiry.frames().filter_map(|f| f.rpc(key)).filter(|w| w.count > 0);
+        let rise = |q: usize| median(seen().map(|w| f64::from(w.client.0[q] - then.client.0[q])));
+        Some(rise(UPPER)? <= CONSTANT * rise(MIDDLE)?)
+    };
+    is_dark && !late.is_empty() && late.iter().all(|i| is_constant(i) == Some(true))
 }
 
 fn features(situations: &[Situation], j: usize) -> Vec<(Name, Resource, f64)> {

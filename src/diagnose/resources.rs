@@ -21,6 +21,9 @@ const STRONG: f64 = 12.0;
 const SUSPICIOUS: f64 = 3.0;
 /// A deviation this small, in units of what faults do, is no shortage to speak of.
 const SLIGHT: f64 = 0.5;
+/// A metric at less than this share of the highest that the service has shown is a remnant: of trouble that ended
+/// before the interval, the first scrape in it still tells.
+const REMNANT: f64 = 1.0 / 6.0;
 /// The network must explain this share when nothing on the server side is abnormal.
 const NETWORK_SHARE: f64 = 0.5;
 
@@ -48,9 +51,10 @@ pub(super) fn resource_of(
     let (size, stall) = (evidence.amplitudes[j], evidence.stalls[j]);
     let shortage = Shortage { z, size, stall, accused, relief, gate };
     let network_z = z[Resource::Network.index()];
+    let is_dark = || evidence.shifted[j].then_some(Resource::Network);
     if shortage.accused.is_empty() {
         let does_it = shortage.relief.network > NETWORK_SHARE * shortage.relief.server;
-        return (network_z > gate && does_it).then_some(Resource::Network);
+        return (network_z > gate && does_it).then_some(Resource::Network).or_else(is_dark);
     }
     let is_measured = evidence.has_network_metrics[j];
     if shortage.is_network(is_measured, evidence.delays[j]) {
@@ -59,21 +63,16 @@ pub(super) fn resource_of(
     if let Some(best) = shortage.largest(shortage.effective()) {
         return Some(best);
     }
+    let is_there = |r: &Resource| evidence.shares[j][r.index()] >= REMNANT;
     if !is_measured && network_z > gate && shortage.relief.network > shortage.relief.server {
-        return shortage.largest(shortage.accused.iter().copied());
+        let there = shortage.accused.iter().copied().filter(|r| is_there(r));
+        return shortage.largest(there).or(Some(Resource::Network));
     }
-    let loudest = loudest(&z)?;
-    if z[loudest.index()] > STRONG && !evidence.by_host[j] {
-        return Some(loudest);
-    }
-    used_most(&evidence.used[j])
-}
-
-/// The resource of which a culprit uses more than its load and its work in flight explain. Others use as much
-/// and nobody waits for it, so from use alone no effect can be learnt and none is asked for: it is not the
-/// effect of waiting, and at a culprit of all services it is hardly there by chance.
-fn used_most(used: &[f64; Resource::ALL.len()]) -> Option<Resource> {
-    loudest(used).filter(|r| used[r.index()] > SUSPICIOUS)
+    let strong = loudest(&z).filter(|r| z[r.index()] > STRONG && !evidence.by_host[j]);
+    // Others use as much and nobody waits for it, so from use alone no effect can be learnt and none is asked for: it is
+    // not the effect of waiting, and at a culprit of all services it is hardly there by chance.
+    let used = || loudest(&evidence.used[j]).filter(|r| evidence.used[j][r.index()] > SUSPICIOUS);
+    strong.or_else(used).filter(is_there).or_else(is_dark)
 }
 
 /// The resource of the server side that is furthest from normal.

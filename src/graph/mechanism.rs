@@ -73,13 +73,17 @@ pub struct Deviations {
     pub amplitude: [f64; 4],
     /// Robust z-scores of the time lost for want of each, where that is measured.
     pub stall: [Option<f64>; 4],
+    /// The loudest metric's level as a share of the highest that the service has shown.
+    pub share: [f64; 4],
 }
 
 impl Deviations {
     /// Takes in what one metric of `resource` says: the loudest counts.
-    pub fn add(&mut self, resource: Resource, z: f64, amplitude: f64) {
+    pub fn add(&mut self, resource: Resource, z: f64, amplitude: f64, share: f64) {
         let r = resource.index();
-        self.z[r] = self.z[r].max(z);
+        if z > self.z[r] {
+            (self.z[r], self.share[r]) = (z, share);
+        }
         self.amplitude[r] = self.amplitude[r].max(amplitude);
     }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::basis::{Basis, COMPONENTS};
 use super::load::{LoadFit, input_of_load, load_log, loads, served};
-use super::pressure::{InFlight, Pressure};
+use super::pressure::{InFlight, Pressure, waits_for_others};
 use super::scale::{RobustScaler, RobustScalerParams, ScaleError};
 use super::screen::{Cells, hosts, screen};
 use crate::data::{FeatureWindow, Frame, Resource, Scale, Scope, Signal};
@@ -30,6 +30,8 @@ pub(super) const NET_INPUTS: usize = COMPONENTS;
 const DEVIATION_MIN: f64 = 0.02;
 /// Beyond this share of a limit nothing is told apart.
 const HEADROOM_FULL: f64 = 0.98;
+/// Level below which a metric stays but for the worst intervals.
+const HIGH: f64 = 0.995;
 /// Levels this small a share of the largest ever seen are not told apart.
 const EPSILON_SHARE: f64 = 0.01;
 
@@ -76,6 +78,8 @@ pub(super) struct Baseline {
     pub(super) load: LoadFit,
     /// What work in flight explains; nothing for shortages, which no request causes by waiting.
     pub(super) pressure: Pressure,
+    /// Highest log level of all intervals, but for one in two hundred.
+    pub(super) high: f64,
 }
 
 /// Everything learnt about metrics.
@@ -105,6 +109,8 @@ pub struct Score {
     pub z: f64,
     /// Deviation in units of what faults anywhere do to this feature.
     pub amplitude: f64,
+    /// The level as a share of the highest that the service has shown.
+    pub share: f64,
 }
 
 /// Metric inputs of one frame.
@@ -148,7 +154,8 @@ impl FeatureModel {
         let in_flight = InFlight::fit(frames, met, net);
         let heat = in_flight.of_all(frames, net);
         let mut baselines = fit_baselines(&levels, &load, met, &features);
-        fit_pressure(&mut baselines, &levels, &load, &heat, &features);
+        let waits = waits_for_others(frames, net, met);
+        fit_pressure(&mut baselines, &levels, &load, (&heat, &waits), &features);
         let mut this = Self {
             scaler: RobustScalerParams
                 .fit(&Dataset::new(Array2::zeros((1, features.len())), Array1::zeros(1)))?,
@@ -301,7 +308,8 @@ impl FeatureModel {
                     let z = b.score(now, loads_now[j], heat_now[j]) - usual_z;
                     let deviation = b.deviation(now, heat_now[j]) - usual;
                     let amplitude = self.scaler.scale(f, deviation);
-                    z.is_finite().then_some(Score { feature: f, z, amplitude })
+                    let share = (now - b.high).exp();
+                    z.is_finite().then_some(Score { feature: f, z, amplitude, share })
                 };
                 (0..self.features.len()).filter(|f| self.is_used(j, *f)).filter_map(score).collect()
             })
@@ -392,7 +400,9 @@ fn fit_baselines(
         let load = LoadFit::fit(&pairs, middle);
         let rest: Vec<f64> = pairs.iter().map(|(l, v)| v - load.at(*l)).collect();
         let (_, sigma) = centre_and_spread(&rest)?;
-        Some(Baseline { median: middle, sigma, load, pressure: Pressure::default() })
+        let all = (0..frames).map(|t| levels[[j, f, t]]).filter(|v| v.is_finite());
+        let high = quantile(all, HIGH)?;
+        Some(Baseline { median: middle, sigma, load, pressure: Pressure::default(), high })
     };
     let mut baselines: Vec<Vec<Option<Baseline>>> =
         (0..services).map(|j| (0..features.len()).map(|f| fit(j, f)).collect()).collect();
@@ -407,13 +417,13 @@ fn fit_baselines(
     baselines
 }
 
-/// Learns what of each usage metric work in flight explains: of every service, or of all where one has
-/// seen too little.
+/// Learns what of each usage metric work in flight explains, where it `waits` for others: of every service, or of all
+/// where one has seen too little.
 fn fit_pressure(
     baselines: &mut [Vec<Option<Baseline>>],
     levels: &Array3<f64>,
     load: &Array2<f64>,
-    heat: &Array2<f64>,
+    (heat, waits): (&Array2<f64>, &Array2<bool>),
     features: &[Feature],
 ) {
     let usage = features.iter().enumerate().filter(|(_, f)| f.signal == Signal::Usage);
@@ -422,8 +432,8 @@ fn fit_pressure(
             .map(|j| {
                 let Some(b) = &baselines[j][f] else { return Vec::new() };
                 let rise = |t: usize| levels[[j, f, t]] - b.load.at(load[[j, t]]);
-                let all = (0..levels.dim().2).map(|t| (heat[[j, t]], rise(t)));
-                all.filter(|(_, v)| v.is_finite()).collect()
+                let waiting = (0..levels.dim().2).filter(|t| waits[[j, *t]]);
+                waiting.map(|t| (heat[[j, t]], rise(t))).filter(|(_, v)| v.is_finite()).collect()
             })
             .collect();
         let all = Pressure::fit(&pairs.concat(), None);

@@ -220,7 +220,7 @@ impl Case for Seen<'_> {
             for score in row {
                 let feature = &model.features.features[score.feature];
                 let whose = if feature.scope == Scope::Node { &mut hosts } else { &mut own };
-                whose[j].add(feature.resource, score.z, score.amplitude);
+                whose[j].add(feature.resource, score.z, score.amplitude, score.share);
                 if feature.signal == Signal::Stall {
                     whose[j].add_stall(feature.resource, score.z);
                 }

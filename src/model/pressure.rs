@@ -2,9 +2,9 @@
 //!
 //! Whoever waits for a slow callee holds more requests, and with them more memory, more threads, more
 //! processor time: usage rises at every tier above a culprit, and at a culprit whatever its trouble is.
-//! How much a metric usually rises with the work in flight is learnt from all intervals, the troubled
-//! ones too: of everything that slows a service down, a shortage of this very resource is the smaller
-//! part.
+//! How much a metric usually rises with the work in flight is learnt from the intervals in which a service waits for
+//! others. Where it is slow by itself, a shortage of this very resource may well be why, and would be taken for
+//! usual.
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::{log_ms, mean_ms};
 use super::load::{per_service, served};
 use super::shift::moved;
-use crate::data::Frame;
+use crate::data::{Frame, RpcKind};
 use crate::graph::CausalNet;
 use crate::stats::{median, quantile};
 
@@ -22,6 +22,8 @@ const EDGES: [f64; 6] = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0];
 const VALUES_MIN: (usize, usize) = (12, 24);
 /// How far beyond what was seen a rise is continued, ln of work in flight.
 const BEYOND_MAX: f64 = 2.5;
+/// Share of what is more than usual in flight that must wait for others.
+const WAITING_MIN: f64 = 0.7;
 /// Keeps the logarithm of work in flight finite.
 const BUSY_MIN: f64 = 1e-6;
 
@@ -156,6 +158,33 @@ impl InFlight {
         let by_frame: Vec<Vec<f64>> = frames.iter().map(|f| self.of(f, net)).collect();
         Array2::from_shape_fn((self.normal.len(), frames.len()), |(j, t)| by_frame[t][j])
     }
+}
+
+/// Whether what is more than usual in flight at each service waits for others.
+///
+/// # Shapes
+/// `[service, frame]`
+pub(super) fn waits_for_others(frames: &[&Frame], net: &CausalNet, met: &[bool]) -> Array2<bool> {
+    let work: Vec<[Vec<f64>; 2]> = frames.iter().map(|f| [busy(f, net), calls(f, net)]).collect();
+    let calm = || work.iter().zip(met).filter(|(_, met)| **met).map(|(work, _)| work);
+    let normal = |k: usize, j: usize| median(calm().map(|work| work[k][j])).unwrap_or(0.0);
+    let count = net.services.len();
+    let usual: Vec<[f64; 2]> = (0..count).map(|j| [normal(0, j), normal(1, j)]).collect();
+    Array2::from_shape_fn((count, frames.len()), |(j, t)| {
+        let [more, waiting] = [0, 1].map(|k| work[t][k][j] - usual[j][k]);
+        more > 0.0 && waiting >= WAITING_MIN * more
+    })
+}
+
+/// What all calls of each service take together: `[service]`.
+fn calls(frame: &Frame, net: &CausalNet) -> Vec<f64> {
+    let mut sums = vec![0.0; net.services.len()];
+    for window in frame.rpcs.iter().filter(|w| w.kind != RpcKind::Messaging) {
+        if let Some(j) = net.service(&window.key.caller) {
+            sums[j] += window.count as f64 * f64::from(mean_ms(&window.client.0.map(log_ms)));
+        }
+    }
+    sums
 }
 
 #[cfg(test)]

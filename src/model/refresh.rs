@@ -71,7 +71,8 @@ impl FeatureModel {
                     let middle = median(seen.iter().map(|(_, level)| *level))?;
                     let load = LoadFit::fit(&seen, middle);
                     let (sigma, pressure) = usual[f].clone();
-                    Some(Baseline { median: middle, sigma, load, pressure })
+                    let high = seen.iter().map(|(_, level)| *level).fold(middle, f64::max);
+                    Some(Baseline { median: middle, sigma, load, pressure, high })
                 }
             }
         };
@@ -103,6 +104,7 @@ impl Baseline {
     fn moved_to(self, seen: &[(f64, f64)]) -> Self {
         let moves: Vec<f64> = seen.iter().map(|(l, level)| level - self.load.at(*l)).collect();
         let distance = moved(&moves, self.sigma);
-        Self { median: self.median + distance, load: self.load.moved(distance), ..self }
+        let (median, high) = (self.median + distance, self.high + distance);
+        Self { median, load: self.load.moved(distance), high, ..self }
     }
 }

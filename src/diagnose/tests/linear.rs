@@ -34,6 +34,8 @@ pub(super) struct Linear {
     pub(super) host: Option<(Resource, f64)>,
     /// z-scores of the time every service loses for want of each resource, where that is measured.
     pub(super) stall: [Option<f64>; 4],
+    /// Every metric's level as a share of the highest ever seen.
+    pub(super) share: f64,
     /// An RPC of which no request was seen.
     pub(super) unheard: Option<RpcKey>,
 }
@@ -70,6 +72,7 @@ impl Linear {
             host: None,
             stall: [None; 4],
             unheard: None,
+            share: 1.0,
         }
     }
 
@@ -217,6 +220,7 @@ impl Case for Seen<'_> {
                         z[r.index()] / largest
                     }),
                     stall: town.stall,
+                    share: [town.share; 4],
                 })
                 .collect(),
             hosts: vec![of_host(town.host); rises.len()],
@@ -239,7 +243,7 @@ impl Case for Seen<'_> {
 fn of_host(host: Option<(Resource, f64)>) -> Deviations {
     let mut deviations = Deviations::default();
     if let Some((resource, z)) = host {
-        deviations.add(resource, z, z / 10.0);
+        deviations.add(resource, z, z / 10.0, 1.0);
     }
     deviations
 }
