@@ -171,6 +171,14 @@ impl Book {
         self.incidents.get(key)
     }
 
+    /// When the last alert before `key` that has the same labels ended; its begin while its end is not known.
+    pub fn last_ended(&self, key: &AlertKey) -> Option<EventTime> {
+        let (_, last) = self.incidents.range(..key).next_back()?;
+        let Alert { key: AlertKey { fingerprint, starts_at }, ends_at, .. } = &last.alert;
+        let ended = ends_at.unwrap_or(*starts_at).min(key.starts_at);
+        (*fingerprint == key.fingerprint).then_some(ended)
+    }
+
     /// Notes what a diagnosis came to; false when it is no news: its alert has been forgotten meanwhile, or
     /// another look found nothing that was not known before.
     pub fn settle(&mut self, key: &AlertKey, cause: Cause) -> bool {
@@ -239,6 +247,19 @@ mod tests {
         let ids = [0, 60_000]
             .map(|at| deliver(&mut book, &[alert("f1", at, AlertStatus::Firing)]).ids[0].clone());
         assert_ne!(ids[0], ids[1]);
+    }
+
+    #[test]
+    fn an_alert_knows_when_the_last_one_like_it_ended() {
+        let mut book = Book::new(10, []);
+        let [first, again, other] = [("f1", 0), ("f1", 90_000), ("f2", 95_000)]
+            .map(|(f, at)| alert(f, at, AlertStatus::Firing));
+        deliver(&mut book, &[first.clone(), again.clone(), other.clone()]);
+        assert_eq!(book.last_ended(&first.key), None);
+        assert_eq!(book.last_ended(&other.key), None);
+        assert_eq!(book.last_ended(&again.key), Some(EventTime(0)));
+        deliver(&mut book, &[alert("f1", 0, AlertStatus::Resolved)]);
+        assert_eq!(book.last_ended(&again.key), Some(EventTime(60_000)));
     }
 
     #[test]

@@ -5,9 +5,14 @@ use std::sync::Arc;
 use super::config::Config;
 use crate::data::{Alert, EventTime, Frame, Interval, QosTarget};
 
-/// The stretch of event time an alert may speak of: [startsAt - pending, min(watermark, endsAt,
-/// startsAt + lookahead)].
-pub(super) fn range_of(alert: &Alert, watermark: Option<EventTime>, config: &Config) -> Interval {
+/// The stretch of event time an alert may speak of: [max(startsAt - pending, end of the last one like it),
+/// min(watermark, endsAt, startsAt + lookahead)].
+pub(super) fn range_of(
+    alert: &Alert,
+    last_ended: Option<EventTime>,
+    watermark: Option<EventTime>,
+    config: &Config,
+) -> Interval {
     let starts = alert.key.starts_at;
     let mut end = starts.plus(config.lookahead);
     if let Some(ends) = alert.ends_at {
@@ -16,7 +21,7 @@ pub(super) fn range_of(alert: &Alert, watermark: Option<EventTime>, config: &Con
     if let Some(watermark) = watermark {
         end = end.min(watermark);
     }
-    let start = starts.minus(config.pending);
+    let start = starts.minus(config.pending).max(last_ended.unwrap_or_default()).min(starts);
     Interval { start, end: end.max(EventTime(start.0 + 1)) }
 }
 
@@ -34,17 +39,20 @@ pub(super) struct Episode<'a> {
 
 /// The violating frames of `range` that belong to one episode: the one that was going on when the
 /// alert began to fire, else the first one after. What happened minutes before, to somebody else,
-/// is another story. At most the newest `max`.
+/// is another story, and what an earlier alert was about, `last_ended` says, is that one's. At most the newest `max`.
 pub(super) fn episode<'a>(
     history: &'a [Arc<Frame>],
     range: &Interval,
-    fires_at: EventTime,
+    (fires_at, last_ended): (EventTime, Option<EventTime>),
     target: &QosTarget,
     max: usize,
 ) -> Episode<'a> {
+    let is_told = |f: &Frame| {
+        f.interval.end <= fires_at && last_ended.is_some_and(|ended| f.interval.start < ended)
+    };
     let inside: Vec<(&Frame, bool)> = history
         .iter()
-        .filter(|f| f.interval.overlaps(range))
+        .filter(|f| f.interval.overlaps(range) && !is_told(f))
         .filter_map(|f| Some((&**f, target.is_violated(f)?)))
         .collect();
     let is_violating = |n: &usize| inside[*n].1;
@@ -115,10 +123,15 @@ mod tests {
     }
 
     fn found(pattern: &str, fires_at: i64, max: usize) -> Vec<i64> {
+        found_after(pattern, fires_at, None, max)
+    }
+
+    fn found_after(pattern: &str, fires_at: i64, ended: Option<i64>, max: usize) -> Vec<i64> {
         let target = QosTarget { service: "a".into(), quantile: 0.9, target_ms: 10.0 };
         let range = Interval { start: EventTime(0), end: EventTime(1_000_000) };
         let history = history(pattern);
-        let episode = episode(&history, &range, EventTime(fires_at * 1000), &target, max);
+        let when = (EventTime(fires_at * 1000), ended.map(|s: i64| EventTime(s * 1000)));
+        let episode = episode(&history, &range, when, &target, max);
         episode.violating.iter().map(|f| f.interval.start.0 / 1000).collect()
     }
 
@@ -133,6 +146,16 @@ mod tests {
     #[test]
     fn a_short_breath_or_missing_data_does_not_end_an_episode() {
         assert_eq!(found(".x.x   x..", 3, 8), [1, 3, 7]);
+    }
+
+    /// The interval in which it begins to fire may just meet the target, as far as traces tell.
+    #[test]
+    fn what_an_earlier_alert_was_about_is_left_to_it() {
+        assert_eq!(found_after("..xx.....x..", 8, None, 8), [2, 3]);
+        assert_eq!(found_after("..xx.....x..", 8, Some(4), 8), [9]);
+        assert_eq!(found_after("..xx.....x..", 9, Some(4), 8), [9]);
+        // It ended and began again within one interval.
+        assert_eq!(found_after("..xxxx......", 4, Some(4), 8), [4, 5]);
     }
 
     #[test]

@@ -104,7 +104,8 @@ pub async fn run(
             if let Some(incident) = book.get(&key) {
                 busy = true;
                 let (config, targets) = (config.clone(), targets.borrow().clone());
-                spawn(incident.clone(), config, targets, around.facts.clone(), answer_tx.clone());
+                let asked = (incident.clone(), book.last_ended(&key));
+                spawn(asked, config, targets, around.facts.clone(), answer_tx.clone());
             }
             continue;
         }
@@ -226,7 +227,7 @@ fn begun(incident: &Incident) -> Diagnosis {
 }
 
 fn spawn(
-    incident: Incident,
+    (incident, last_ended): (Incident, Option<EventTime>),
     config: Arc<Config>,
     targets: Vec<QosTarget>,
     facts: Arc<dyn Fn() -> Facts + Send + Sync>,
@@ -240,6 +241,7 @@ fn spawn(
             let facts = facts();
             let question = Question {
                 alert: &incident.alert,
+                last_ended,
                 history: &facts.history,
                 watermark: facts.watermark,
                 targets: &targets,

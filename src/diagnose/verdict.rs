@@ -28,6 +28,8 @@ const SHOWN: usize = 10;
 pub struct Question<'a> {
     /// The alert.
     pub alert: &'a Alert,
+    /// When the last alert with the same labels ended.
+    pub last_ended: Option<EventTime>,
     /// Closed frames, oldest first.
     pub history: &'a [Arc<Frame>],
     /// How far event time has come.
@@ -75,9 +77,9 @@ pub fn diagnose(question: &Question<'_>) -> Verdict {
         return verdict;
     };
     verdict.note("target", source);
-    let range = range_of(question.alert, question.watermark, config);
-    let fires_at = question.alert.key.starts_at;
-    let found = episode(question.history, &range, fires_at, &target, config.intervals_max);
+    let range = range_of(question.alert, question.last_ended, question.watermark, config);
+    let when = (question.alert.key.starts_at, question.last_ended);
+    let found = episode(question.history, &range, when, &target, config.intervals_max);
     let (seen, frames) = (found.seen, found.violating);
     let shown = if frames.is_empty() {
         newest_in(question.history, &range, &target)

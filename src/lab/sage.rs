@@ -128,6 +128,7 @@ fn question(
 ) -> Verdict {
     diagnose(&Question {
         alert,
+        last_ended: None,
         history,
         watermark: history.last().map(|f| f.interval.end),
         targets: std::slice::from_ref(&record.target),

@@ -127,7 +127,7 @@ fn the_range_ends_at_the_first_of_watermark_end_and_lookahead() {
     ];
     for (watermark, ends_at, expected) in cases {
         alert.ends_at = ends_at;
-        assert_eq!(range_of(&alert, watermark, &config), until(expected));
+        assert_eq!(range_of(&alert, None, watermark, &config), until(expected));
     }
 }
 
@@ -138,10 +138,10 @@ fn a_range_is_never_empty() {
     let config = Config::default();
     for watermark in [EventTime(0), EventTime(i64::MIN), alert.key.starts_at.minus(config.pending)]
     {
-        let range = range_of(&alert, Some(watermark), &config);
+        let range = range_of(&alert, None, Some(watermark), &config);
         assert!(range.start < range.end, "{range:?}");
     }
     alert.ends_at = Some(EventTime(i64::MIN));
-    let range = range_of(&alert, None, &config);
+    let range = range_of(&alert, None, None, &config);
     assert!(range.start < range.end, "{range:?}");
 }

@@ -64,6 +64,7 @@ impl Scene {
     pub(super) fn verdict(&self) -> Verdict {
         diagnose(&Question {
             alert: &self.alert,
+            last_ended: None,
             history: &self.history,
             watermark: self.history.last().map(|f| f.interval.end),
             targets: &self.targets,

@@ -41,6 +41,7 @@ impl Rival for Baro {
         };
         let verdict = diagnose(&Question {
             alert: &alert,
+            last_ended: None,
             history: frames,
             watermark: None,
             targets: std::slice::from_ref(&self.target),

@@ -97,6 +97,7 @@ impl<'a> Probes<'a> {
         };
         let verdict = diagnose(&Question {
             alert: &alert,
+            last_ended: None,
             history: frames,
             watermark: None,
             targets: std::slice::from_ref(self.target),
