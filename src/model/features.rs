@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::basis::{Basis, COMPONENTS};
 use super::load::{LoadFit, input_of_load, load_log, loads, served};
-use super::pressure::{InFlight, Pressure, waits_for_others};
+use super::pressure::{InFlight, Pressure, Rises, waits_for_others};
 use super::scale::{RobustScaler, RobustScalerParams, ScaleError};
 use super::screen::{Cells, hosts, screen};
 use crate::data::{FeatureWindow, Frame, Resource, Scale, Scope, Signal};
@@ -417,8 +417,8 @@ fn fit_baselines(
     baselines
 }
 
-/// Learns what of each usage metric work in flight explains, where it `waits` for others: of every service, or of all
-/// where one has seen too little.
+/// Learns what of each usage metric work in flight explains, from where it `waits` for others if that happens often
+/// enough: of every service, or of all where one has seen too little.
 fn fit_pressure(
     baselines: &mut [Vec<Option<Baseline>>],
     levels: &Array3<f64>,
@@ -428,18 +428,23 @@ fn fit_pressure(
 ) {
     let usage = features.iter().enumerate().filter(|(_, f)| f.signal == Signal::Usage);
     for (f, _) in usage {
-        let pairs: Vec<Vec<(f64, f64)>> = (0..baselines.len())
+        let rises: Vec<Rises> = (0..baselines.len())
             .map(|j| {
-                let Some(b) = &baselines[j][f] else { return Vec::new() };
+                let Some(b) = &baselines[j][f] else { return Rises::default() };
                 let rise = |t: usize| levels[[j, f, t]] - b.load.at(load[[j, t]]);
-                let waiting = (0..levels.dim().2).filter(|t| waits[[j, *t]]);
-                waiting.map(|t| (heat[[j, t]], rise(t))).filter(|(_, v)| v.is_finite()).collect()
+                let all = (0..levels.dim().2).map(|t| (waits[[j, t]], (heat[[j, t]], rise(t))));
+                let all: Vec<_> = all.filter(|(_, (_, rise))| rise.is_finite()).collect();
+                let waiting = all.iter().filter(|(waits, _)| *waits).map(|(_, pair)| *pair);
+                Rises { waiting: waiting.collect(), all: all.iter().map(|(_, p)| *p).collect() }
             })
             .collect();
-        let all = Pressure::fit(&pairs.concat(), None);
-        for (own, b) in pairs.iter().zip(baselines.iter_mut()) {
+        let pooled =
+            |of: fn(&Rises) -> &Vec<(f64, f64)>| rises.iter().flat_map(of).copied().collect();
+        let everybody = Rises { waiting: pooled(|r| &r.waiting), all: pooled(|r| &r.all) };
+        let everybody = Pressure::fit(&everybody, None);
+        for (own, b) in rises.iter().zip(baselines.iter_mut()) {
             if let Some(b) = &mut b[f] {
-                b.pressure = Pressure::fit(own, Some(&all));
+                b.pressure = Pressure::fit(own, Some(&everybody));
             }
         }
     }

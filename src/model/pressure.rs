@@ -3,8 +3,8 @@
 //! Whoever waits for a slow callee holds more requests, and with them more memory, more threads, more
 //! processor time: usage rises at every tier above a culprit, and at a culprit whatever its trouble is.
 //! How much a metric usually rises with the work in flight is learnt from the intervals in which a service waits for
-//! others. Where it is slow by itself, a shortage of this very resource may well be why, and would be taken for
-//! usual.
+//! others, if there are enough. Where it is slow by itself, a shortage of this very resource may be why, but of all that
+//! slows a service down that is the smaller part.
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -28,27 +28,39 @@ const WAITING_MIN: f64 = 0.7;
 const BUSY_MIN: f64 = 1e-6;
 
 /// One feature at one service, or at all of them.
+///
+/// What each request holds adds up, so the level rises in proportion to the requests:
+/// `level / normal = 1 + c (n - 1)` with `n` times the normal work in flight. `c` is learnt bin by bin, because
+/// pools and caps bend the line.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Pressure {
-    /// By bin: usual rise, and deviation around it.
+    /// By bin: `c`, and its deviation.
     bins: [Option<(f64, f64)>; EDGES.len()],
 }
 
+/// What a metric was seen to do: (ln of work in flight, rise in log units).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rises {
+    /// While the service waited for others.
+    pub(super) waiting: Vec<(f64, f64)>,
+    /// Always.
+    pub(super) all: Vec<(f64, f64)>,
+}
+
 impl Pressure {
-    /// Fits one service's (work in flight, rise of the metric) pairs; `all` stands in where it has seen too
-    /// little.
-    pub(super) fn fit(pairs: &[(f64, f64)], all: Option<&Self>) -> Self {
-        let enough = if all.is_some() { VALUES_MIN.0 } else { VALUES_MIN.1 };
-        let mut bins = [None; EDGES.len()];
-        for (n, bin) in bins.iter_mut().enumerate() {
-            let values: Vec<f64> =
-                pairs.iter().filter(|(h, _)| bin_of(*h) == Some(n)).map(|(_, v)| *v).collect();
-            *bin = match usual(&values) {
-                Some(usual) if values.len() >= enough => Some(usual),
-                _ => all.and_then(|a| a.bins[n]),
-            };
-        }
-        Self { bins }
+    /// Fits what one service has shown, or all of them; `elsewhere` stands in where that is too little.
+    pub(super) fn fit(rises: &Rises, elsewhere: Option<&Self>) -> Self {
+        let enough = if elsewhere.is_some() { VALUES_MIN.0 } else { VALUES_MIN.1 };
+        let of = |n: usize, pairs: &[(f64, f64)]| {
+            let inside = pairs.iter().filter(|(h, _)| bin_of(*h) == Some(n));
+            let slopes: Vec<f64> = inside.map(|(h, rise)| rise.exp_m1() / h.exp_m1()).collect();
+            if slopes.len() >= enough { usual(&slopes) } else { None }
+        };
+        let bin = |n: usize| {
+            let own = of(n, &rises.waiting).or_else(|| of(n, &rises.all));
+            own.or_else(|| elsewhere.and_then(|e| e.bins[n]))
+        };
+        Self { bins: std::array::from_fn(bin) }
     }
 
     /// What is usual among services: for one of which too little was seen.
@@ -66,27 +78,19 @@ impl Pressure {
     pub(super) fn at(&self, in_flight: f64) -> (f64, f64) {
         let Some(n) = bin_of(in_flight) else { return (0.0, 0.0) };
         let seen = (0..=n).rev().find_map(|m| self.bins[m].map(|usual| (m, usual)));
-        let Some((m, (usual, deviation))) = seen else { return (0.0, 0.0) };
-        (grown(usual, EDGES[m], in_flight.min(EDGES[m] + BEYOND_MAX), m == n), deviation)
+        let Some((m, (slope, deviation))) = seen else { return (0.0, 0.0) };
+        let more = in_flight.min(EDGES[m] + BEYOND_MAX).exp_m1();
+        let rise = slope * more;
+        (rise.ln_1p(), deviation * more / (1.0 + rise))
     }
-}
-
-/// The rise at `to` when it was `rise` from `from` on, both ln of work in flight. What each request holds adds up, so
-/// the level rises in proportion to the requests; within a bin that `was_seen` it stays as it is.
-fn grown(rise: f64, from: f64, to: f64, was_seen: bool) -> f64 {
-    if was_seen {
-        return rise;
-    }
-    let by_request = rise.exp_m1() / from.exp_m1();
-    (by_request * to.exp_m1()).ln_1p()
 }
 
 /// Centre and deviation of what is usual, from the lower half alone: up to half of the values may be
 /// those of a real shortage, and those lie above. Distances are those of a normal distribution.
-fn usual(rises: &[f64]) -> Option<(f64, f64)> {
+fn usual(slopes: &[f64]) -> Option<(f64, f64)> {
     const TENTH: f64 = 1.2816;
     const QUARTER: f64 = 0.6745;
-    let at = |q: f64| quantile(rises.iter().copied(), q);
+    let at = |q: f64| quantile(slopes.iter().copied(), q);
     let (tenth, quarter) = (at(0.1)?, at(0.25)?);
     let sigma = (quarter - tenth) / (TENTH - QUARTER);
     Some(((quarter + QUARTER * sigma).max(0.0), sigma))
@@ -191,35 +195,58 @@ fn calls(frame: &Frame, net: &CausalNet) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// Rises by a tenth of the work in flight, give or take 0.02; every third value by two more: a shortage.
+    /// Each request more holds a tenth of what normally all do, give or take a little; every third time a shortage
+    /// triples what there is.
     fn pairs(count: usize) -> Vec<(f64, f64)> {
-        let noise = |n: usize| 0.01 * ((n * 7 % 5) as f64 - 2.0);
-        let shortage = |n: usize| if n.is_multiple_of(3) { 2.0 } else { 0.0 };
-        (0..count).map(|n| (2.5, 0.25 + noise(n) + shortage(n))).collect()
+        let noise = |n: usize| 0.002 * ((n * 7 % 5) as f64 - 2.0);
+        let shortage = |n: usize| if n.is_multiple_of(3) { 3.0_f64 } else { 1.0 };
+        let in_flight = |n: usize| 2.1 + 0.04 * (n % 20) as f64;
+        let rise = |n: usize| ((0.1 + noise(n)) * in_flight(n).exp_m1()).ln_1p() + shortage(n).ln();
+        (0..count).map(|n| (in_flight(n), rise(n))).collect()
+    }
+
+    fn fit(pairs: Vec<(f64, f64)>, elsewhere: Option<&Pressure>) -> Pressure {
+        Pressure::fit(&Rises { waiting: pairs, all: Vec::new() }, elsewhere)
+    }
+
+    fn expected(in_flight: f64) -> f64 {
+        (0.1 * in_flight.exp_m1()).ln_1p()
     }
 
     #[test]
     fn what_is_usual_is_learnt_although_a_third_is_not() {
-        let (usual, deviation) = Pressure::fit(&pairs(60), None).at(2.5);
-        assert!((usual - 0.25).abs() < 0.02 && deviation < 0.05, "{usual} {deviation}");
+        let all = fit(pairs(60), None);
+        for in_flight in [2.1, 2.5, 2.9] {
+            let (usual, deviation) = all.at(in_flight);
+            assert!((usual - expected(in_flight)).abs() < 0.02, "{in_flight}: {usual}");
+            assert!(deviation < 0.05, "{deviation}");
+        }
     }
 
     #[test]
     fn calm_explains_nothing_and_more_than_was_ever_seen_in_proportion() {
-        let fit = Pressure::fit(&pairs(60), None);
+        let fit = fit(pairs(60), None);
         assert_eq!(fit.at(0.2), (0.0, 0.0));
-        // A rise by a quarter at e^2 - 1 times the usual; at e^3 - 1 times by three times as much.
-        let (usual, _) = fit.at(2.5);
-        let expected = (usual.exp_m1() * 3.0_f64.exp_m1() / 2.0_f64.exp_m1()).ln_1p();
-        assert!((fit.at(3.0).0 - expected).abs() < 1e-9);
+        assert!((fit.at(4.0).0 - expected(4.0)).abs() < 0.05);
         assert_eq!(fit.at(9.0), fit.at(4.5));
         assert_eq!(fit.at(1.2), (0.0, 0.0));
     }
 
     #[test]
     fn who_has_seen_too_little_is_taken_to_be_like_the_others() {
-        let all = Pressure::fit(&pairs(60), None);
-        assert_eq!(Pressure::fit(&pairs(5), Some(&all)), all);
-        assert_eq!(Pressure::fit(&pairs(20), None).at(2.5), (0.0, 0.0));
+        let all = fit(pairs(60), None);
+        assert_eq!(fit(pairs(5), Some(&all)), all);
+        assert_eq!(fit(pairs(20), None).at(2.5), (0.0, 0.0));
+    }
+
+    /// A leaf waits for nobody: what it shows while it is slow by itself must do.
+    #[test]
+    fn what_is_seen_while_waiting_for_others_goes_before_the_rest() {
+        let short: Vec<(f64, f64)> =
+            pairs(60).into_iter().map(|(h, rise)| (h, rise + 1.0)).collect();
+        let both = Pressure::fit(&Rises { waiting: pairs(60), all: short.clone() }, None);
+        assert_eq!(both, fit(pairs(60), None));
+        let leaf = Pressure::fit(&Rises { waiting: Vec::new(), all: short }, Some(&both));
+        assert!(leaf.at(2.5).0 > both.at(2.5).0 + 0.5);
     }
 }
