@@ -85,6 +85,25 @@ pub fn detect(model: &Model, frames: &[&Frame], met: &[bool]) -> Changes {
     changes
 }
 
+/// Whether `changes`, found against `base`, were a disturbance that has passed: in the newest calm intervals everything
+/// about the services it named is nearer to what it was before than to anything that would matter.
+pub(super) fn has_passed(base: &Model, changes: &Changes, frames: &[&Frame], met: &[bool]) -> bool {
+    if !changes.new_rpcs.is_empty() || !changes.gone_rpcs.is_empty() {
+        return false;
+    }
+    let calm = frames.iter().zip(met).rev().filter(|(_, met)| **met).map(|(frame, _)| frame);
+    let looks: Vec<Look> = calm.take(WINDOW).map(|frame| Look::at(base, frame)).collect();
+    let is_back = |service: &Name| {
+        let Some(j) = base.net.service(service) else { return false };
+        base.usual[j].known().all(|(view, (centre, _))| {
+            let by =
+                looks.iter().map(|l| (l.of(j, view) - centre).abs()).filter(|by| by.is_finite());
+            median(by).is_none_or(|by| by < least(view) / 2.0)
+        })
+    };
+    looks.len() == WINDOW && changes.services.keys().all(is_back)
+}
+
 /// RPCs the model does not know; the begin of the first interval with one.
 fn find_new(model: &Model, frames: &[&Frame], changes: &mut Changes) -> Option<EventTime> {
     let mut seen: BTreeMap<&RpcKey, (usize, RpcKind, EventTime)> = BTreeMap::new();

@@ -55,7 +55,7 @@ pub use fit::fit;
 pub use kept::Kept;
 pub use metrics::Metrics;
 pub use partial::{Reach, Update, retrain};
-pub use policy::{Policy, Work};
+pub use policy::{Next, Policy, Work};
 pub use predict::Model;
 pub use status::Status;
 pub use task::{Inputs, run};

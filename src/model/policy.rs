@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::change::{Changes, detect};
+use super::change::{Changes, detect, has_passed};
 use super::predict::Model;
 use crate::data::{EventTime, Frame};
 
@@ -29,10 +29,21 @@ pub struct Work {
     pub changes: Changes,
 }
 
+/// What comes next.
+#[derive(Clone, Debug)]
+pub enum Next {
+    /// A partial retraining.
+    Retrain(Work),
+    /// What seemed to be a change has passed, and the model from before it knows best.
+    Restore(Arc<Model>),
+}
+
 /// Follows an application through its changes.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     open: Option<Open>,
+    /// Changes of late that may yet turn out to have been disturbances, oldest first.
+    doubtful: Vec<Work>,
 }
 
 /// A change the model is being fitted to.
@@ -50,7 +61,8 @@ impl Policy {
         let until = frames.partition_point(|f| f.interval.end <= model.trained_at);
         let count = since_count(&frames[..until], work.changes.since);
         let next = SCHEDULE.into_iter().find(|n| *n > count);
-        Self { open: next.map(|next| Open { work, next }) }
+        let doubtful = vec![work.clone()];
+        Self { open: next.map(|next| Open { work, next }), doubtful }
     }
 
     /// The change that is being followed.
@@ -60,7 +72,10 @@ impl Policy {
 
     /// Looks at the newest of `frames`, which are in order; `met[t]`: QoS was met in frame `t`. `model`
     /// is the one in use.
-    pub fn observe(&mut self, model: &Arc<Model>, frames: &[&Frame], met: &[bool]) -> Option<Work> {
+    pub fn observe(&mut self, model: &Arc<Model>, frames: &[&Frame], met: &[bool]) -> Option<Next> {
+        if let Some(base) = self.passed(model, frames, met) {
+            return (!Arc::ptr_eq(&base, model)).then_some(Next::Restore(base));
+        }
         let since = self
             .open
             .as_ref()
@@ -81,7 +96,30 @@ impl Policy {
             Some(next) => open.next = next,
             None => self.open = None,
         }
-        Some(work)
+        Some(Next::Retrain(work))
+    }
+
+    /// The model from before a change that has passed, with all that came after it. Changes that began before the
+    /// first of `frames`, or that all of the model knows, are no longer in doubt.
+    fn passed(
+        &mut self,
+        model: &Arc<Model>,
+        frames: &[&Frame],
+        met: &[bool],
+    ) -> Option<Arc<Model>> {
+        let is_base = |work: &Work| Arc::ptr_eq(&work.base, model);
+        let is_whole = model.trained_services == model.net.services.len();
+        if is_whole && !self.doubtful.iter().any(is_base) {
+            self.doubtful.clear();
+        }
+        let oldest = frames.first()?.interval.start;
+        self.doubtful.retain(|work| oldest <= work.changes.since);
+        let is_over = |work: &Work| has_passed(&work.base, &work.changes, frames, met);
+        let at = self.doubtful.iter().rposition(is_over)?;
+        let base = self.doubtful[at].base.clone();
+        self.doubtful.truncate(at);
+        self.open = None;
+        Some(base)
     }
 
     fn note(&mut self, found: Changes, model: &Arc<Model>, frames: &[&Frame]) {
@@ -95,11 +133,14 @@ impl Policy {
                 if *changes != before {
                     // Something was not known the last time.
                     open.next = SCHEDULE[0];
+                    self.doubtful.pop();
+                    self.doubtful.push(open.work.clone());
                 }
                 return;
             }
         }
         let work = Work { base: model.clone(), changes: found };
+        self.doubtful.push(work.clone());
         self.open = Some(Open { work, next: SCHEDULE[0] });
     }
 

@@ -18,7 +18,7 @@ use super::kept::Kept;
 use super::memory::newest_that_fit;
 use super::metrics::Metrics;
 use super::partial::{Reach, Update, retrain};
-use super::policy::{Policy, Work};
+use super::policy::{Next, Policy, Work};
 use super::predict::Model;
 use super::quality::within_r2;
 use super::status::Status;
@@ -89,7 +89,11 @@ pub async fn run(
                     policy = watching;
                     advise(&policy, &frame, &status, &metrics);
                     match work {
-                        Some(work) => Some(Task::Partial(work)),
+                        Some(Next::Retrain(work)) => Some(Task::Partial(work)),
+                        Some(Next::Restore(model)) => {
+                            restore(model, &status, &metrics, &inputs.save);
+                            None
+                        }
                         None if busy || policy.is_open() => None,
                         None => due(&config, &inputs, (last_tried, model.as_deref()), &frame)
                             .map(Task::Full),
@@ -161,7 +165,7 @@ async fn watch_for_changes(
     model: Option<Arc<Model>>,
     inputs: &Inputs,
     busy: bool,
-) -> (Policy, Option<Work>) {
+) -> (Policy, Option<Next>) {
     let Some(model) = model.filter(|_| !busy) else { return (policy, None) };
     let mut frames: Vec<Arc<Frame>> =
         (inputs.history)().into_iter().filter(|f| !f.rpcs.is_empty()).collect();
@@ -314,6 +318,30 @@ fn better(model: Model, frames: &[&Frame], current: Option<&Model>) -> Result<Mo
     }
 }
 
+/// Puts the model from before a change that has passed to use again.
+fn restore(
+    model: Arc<Model>,
+    status: &watch::Sender<Status>,
+    metrics: &Metrics,
+    save: &Arc<dyn Fn(SavedModel) + Send + Sync>,
+) {
+    tracing::info!(id = model.id, "what had changed is as before; so is the model");
+    metrics.show(&model);
+    keep(&Kept { model: model.clone(), following: None }, save);
+    status.send_modify(|s| s.model = Some(model));
+}
+
+/// Saves a model.
+fn keep(kept: &Kept, save: &Arc<dyn Fn(SavedModel) + Send + Sync>) {
+    match kept.save() {
+        Ok(saved) => {
+            let save = save.clone();
+            tokio::task::spawn_blocking(move || save(saved));
+        }
+        Err(error) => tracing::error!(%error, "the model cannot be saved"),
+    }
+}
+
 /// Publishes and saves a new model; `following` is the change it is not the last word on.
 fn settle(
     Ended { result, done }: Ended,
@@ -336,14 +364,7 @@ fn settle(
             metrics.trained(&done);
             metrics.show(&model);
             let model = Arc::new(model);
-            let kept = Kept { model: model.clone(), following: following.cloned() };
-            match kept.save() {
-                Ok(saved) => {
-                    let save = save.clone();
-                    tokio::task::spawn_blocking(move || save(saved));
-                }
-                Err(error) => tracing::error!(%error, "the model cannot be saved"),
-            }
+            keep(&Kept { model: model.clone(), following: following.cloned() }, save);
             status.send_modify(|s| {
                 s.state = ModelState::Ready;
                 s.progress = 1.0;

@@ -8,7 +8,7 @@ use super::shelf::{Shelf, Shelved};
 use crate::data::{EventTime, Frame};
 use crate::graph::{CausalNet, RpcGraph};
 use crate::model::{
-    self, Changes, Error, Kept, Lesson, Model, Policy, Reach, Update, Work, retrain,
+    self, Changes, Error, Kept, Lesson, Model, Next, Policy, Reach, Update, Work, retrain,
 };
 
 /// A clock: seconds of wall time.
@@ -93,7 +93,14 @@ impl Contest {
         if self.policy.following().map(|work| work.changes.since) != was {
             self.incremental_base = self.incremental.clone();
         }
-        let Some(Work { base, changes }) = work else { return Vec::new() };
+        let Work { base, changes } = match work {
+            Some(Next::Retrain(work)) => work,
+            Some(Next::Restore(before)) => {
+                self.partial = before;
+                return Vec::new();
+            }
+            None => return Vec::new(),
+        };
         let update = Update { frames: &plain, met, changes: &changes };
         let mut done = Vec::new();
         let mut timed = |policy, train: &dyn Fn() -> Result<Model, Error>| {

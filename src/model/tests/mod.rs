@@ -2,6 +2,7 @@ mod action;
 mod checkpoint;
 mod loss;
 mod networks;
+mod queue;
 mod screen;
 mod slowness;
 mod spread;

@@ -14,7 +14,7 @@ use crate::model::index::Index;
 use crate::model::memory::{bytes, newest_that_fit};
 use crate::model::part::Part;
 use crate::model::reshape::{extract, put_back};
-use crate::model::{Changes, Config, Model, Policy, Reach, Update, detect, retrain};
+use crate::model::{Changes, Config, Model, Next, Policy, Reach, Update, detect, retrain};
 
 const UPDATED: usize = 100;
 const LIST: [&str; 4] = ["front", "get", "cart", "list"];
@@ -268,7 +268,7 @@ fn the_policy_retrains_soon_and_again_while_data_grows_and_then_rests() {
     let mut trained = Vec::new();
     for until in UPDATED - 10..=town.frames.len() {
         let found = policy.observe(&model, &frames[..until], &town.met[..until]);
-        if let Some(work) = found {
+        if let Some(Next::Retrain(work)) = found {
             trained.push(until as i64 - UPDATED as i64);
             let new = update(&town, &work.base, &work.changes, until);
             model = Arc::new(new);
@@ -281,6 +281,37 @@ fn the_policy_retrains_soon_and_again_while_data_grows_and_then_rests() {
     assert!(reason.contains("audit is new"), "{reason}");
     assert_eq!(until, town.frames[UPDATED + 20].interval.start);
     assert_eq!(policy.converging(until, 30_000), None);
+}
+
+/// Cart is slower for eight intervals, the target is met, and then all is as before.
+#[test]
+fn what_has_passed_was_no_change_and_the_model_from_before_it_returns() {
+    let (mut town, model) = before();
+    let after = UPDATED + 8;
+    let tail = town.frames.split_off(after);
+    slow_cart(&mut town, 6.0);
+    town.frames.extend(tail);
+    let frames = town.frames();
+    let (mut policy, base) = (Policy::default(), Arc::new(model));
+    let mut model = base.clone();
+    let (mut trained, mut restored) = (0, Vec::new());
+    for until in UPDATED - 10..=town.frames.len() {
+        match policy.observe(&model, &frames[..until], &town.met[..until]) {
+            Some(Next::Retrain(work)) => {
+                trained += 1;
+                model = Arc::new(update(&town, &work.base, &work.changes, until));
+            }
+            Some(Next::Restore(before)) => {
+                restored.push(until);
+                model = before;
+            }
+            None => {}
+        }
+    }
+    assert!(trained > 0, "it was taken for a change");
+    assert_eq!(restored.len(), 1, "{restored:?}");
+    assert!((after + 3..after + 9).contains(&restored[0]), "{restored:?}");
+    assert!(Arc::ptr_eq(&model, &base) && !policy.is_open());
 }
 
 /// A part sees what the whole sees: same predictions at its nodes, from fewer columns.
