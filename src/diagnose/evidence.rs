@@ -30,6 +30,9 @@ pub(super) struct Evidence {
     pub shares: Vec<[f64; 4]>,
     /// z-scores of what each service uses beyond what load and work in flight explain.
     pub used: Vec<[f64; 4]>,
+    /// How far each service's own use of processors is beyond all that calm has shown, in log units; zero where
+    /// that says nothing.
+    pub busy: Vec<f64>,
     /// How slow each service is by itself.
     pub slowness: Vec<f64>,
     /// z-score of the delays that are each service's own.
@@ -110,6 +113,7 @@ impl Evidence {
                 .map(|j| !has_network_metrics[j] && is_shifted(inquiry, j, &delays, gate))
                 .collect(),
             latents: (0..net.services.len()).map(|j| over(&|s| s.latents[j])).collect(),
+            busy: (0..net.services.len()).map(|j| over(&|s| s.busy[j].unwrap_or(0.0))).collect(),
             slowness: (0..net.services.len()).map(|j| over(&|s| s.slowness[j])).collect(),
             delays: links.iter().map(|l| l.delay).collect(),
             nets: links.into_iter().map(|l| l.nets).collect(),

@@ -24,6 +24,8 @@ const SLIGHT: f64 = 0.5;
 /// A metric at less than this share of the highest that the service has shown is a remnant: of trouble that ended
 /// before the interval, the first scrape in it still tells.
 const REMNANT: f64 = 1.0 / 6.0;
+/// Log units by which a culprit's use of processors must be beyond all that calm has shown.
+const BUSY: f64 = 0.1;
 /// The network must explain this share when nothing on the server side is abnormal.
 const NETWORK_SHARE: f64 = 0.5;
 
@@ -51,10 +53,15 @@ pub(super) fn resource_of(
     let (size, stall) = (evidence.amplitudes[j], evidence.stalls[j]);
     let shortage = Shortage { z, size, stall, accused, relief, gate };
     let network_z = z[Resource::Network.index()];
+    // Who is slow by itself and computes more than ever, computes for too long; who waits does not compute.
+    let busy = || (evidence.busy[j] > BUSY).then_some(Resource::Cpu);
     let is_dark = || evidence.shifted[j].then_some(Resource::Network);
     if shortage.accused.is_empty() {
         let does_it = shortage.relief.network > NETWORK_SHARE * shortage.relief.server;
-        return (network_z > gate && does_it).then_some(Resource::Network).or_else(is_dark);
+        return (network_z > gate && does_it)
+            .then_some(Resource::Network)
+            .or_else(busy)
+            .or_else(is_dark);
     }
     let is_measured = evidence.has_network_metrics[j];
     if shortage.is_network(is_measured, evidence.delays[j]) {
@@ -72,7 +79,7 @@ pub(super) fn resource_of(
     // Others use as much and nobody waits for it, so from use alone no effect can be learnt and none is asked for: it is
     // not the effect of waiting, and at a culprit of all services it is hardly there by chance.
     let used = || loudest(&evidence.used[j]).filter(|r| evidence.used[j][r.index()] > SUSPICIOUS);
-    strong.or_else(used).filter(is_there).or_else(is_dark)
+    busy().or_else(|| strong.or_else(used).filter(is_there)).or_else(is_dark)
 }
 
 /// The resource of the server side that is furthest from normal.

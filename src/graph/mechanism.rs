@@ -115,6 +115,9 @@ pub struct Situation {
     /// Robust z-scores of what each service uses of each resource beyond what its load and its work in flight
     /// explain: by its own metrics of use. Zero where others tell whether there is a shortage.
     pub used: Vec<[f64; 4]>,
+    /// How far each service's own use of processors is beyond all that calm has shown, in log units; `None` where that
+    /// is not measured, or where a metric of shortage is.
+    pub busy: Vec<Option<f64>>,
     /// Robust z-score of every usable feature of each service.
     pub features: Vec<Vec<(Name, Resource, f64)>>,
     /// Whether any network metric exists for the service.

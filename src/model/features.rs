@@ -30,8 +30,9 @@ pub(super) const NET_INPUTS: usize = COMPONENTS;
 const DEVIATION_MIN: f64 = 0.02;
 /// Beyond this share of a limit nothing is told apart.
 const HEADROOM_FULL: f64 = 0.98;
-/// Level below which a metric stays but for the worst intervals.
+/// Share of all intervals, and of the calm ones, below whose highest levels a metric stays.
 const HIGH: f64 = 0.995;
+const CALM_HIGH: f64 = 0.99;
 /// Levels this small a share of the largest ever seen are not told apart.
 const EPSILON_SHARE: f64 = 0.01;
 
@@ -80,6 +81,8 @@ pub(super) struct Baseline {
     pub(super) pressure: Pressure,
     /// Highest log level of all intervals, but for one in two hundred.
     pub(super) high: f64,
+    /// The same of the intervals that met QoS, but for one in a hundred.
+    pub(super) calm_high: f64,
 }
 
 /// Everything learnt about metrics.
@@ -316,6 +319,27 @@ impl FeatureModel {
             .collect()
     }
 
+    /// How far each service's own use of processors is beyond all that calm has shown, in log units; `None` without
+    /// such a metric. Waiting holds memory and threads, but it does not compute: what work in flight explains of other
+    /// use, it does not of this, where the service is slow by itself.
+    pub fn busy(&self, frame: &Frame, net: &CausalNet) -> Vec<Option<f64>> {
+        let now = log_levels(&[frame], net, &self.features);
+        let is_own_use = |feature: &Feature| {
+            feature.resource == Resource::Cpu
+                && feature.signal == Signal::Usage
+                && feature.scope != Scope::Node
+        };
+        let beyond = |j: usize, f: usize| {
+            let baseline = self.baselines[j][f].as_ref()?;
+            Some(now[[j, f, 0]] - baseline.calm_high).filter(|by| by.is_finite())
+        };
+        let of = |j: usize| {
+            let own = (0..self.features.len()).filter(|f| is_own_use(&self.features[*f]));
+            own.filter_map(|f| beyond(j, f)).reduce(f64::max)
+        };
+        (0..net.services.len()).map(of).collect()
+    }
+
     /// Whether service `j` itself, and not only its host, has a metric of shortage of `resource`. One that never
     /// moves, as a count of dropped packets where none is ever dropped, bears witness to nothing.
     pub fn has(&self, j: usize, resource: Resource) -> bool {
@@ -402,7 +426,9 @@ fn fit_baselines(
         let (_, sigma) = centre_and_spread(&rest)?;
         let all = (0..frames).map(|t| levels[[j, f, t]]).filter(|v| v.is_finite());
         let high = quantile(all, HIGH)?;
-        Some(Baseline { median: middle, sigma, load, pressure: Pressure::default(), high })
+        let calm_high = quantile(pairs.iter().map(|(_, v)| *v), CALM_HIGH)?;
+        let pressure = Pressure::default();
+        Some(Baseline { median: middle, sigma, load, pressure, high, calm_high })
     };
     let mut baselines: Vec<Vec<Option<Baseline>>> =
         (0..services).map(|j| (0..features.len()).map(|f| fit(j, f)).collect()).collect();

@@ -215,6 +215,7 @@ impl Case for Seen<'_> {
         let mut hosts = own.clone();
         let mut used = vec![[0.0_f64; 4]; scores.len()];
         let mut features = vec![Vec::new(); scores.len()];
+        let mut busy = model.features.busy(self.frame, &model.net);
         for (j, row) in scores.iter().enumerate() {
             let mut is_measured = [false; 4];
             for score in row {
@@ -233,6 +234,7 @@ impl Case for Seen<'_> {
                 }
                 features[j].push((feature.name.as_str().into(), feature.resource, score.z));
             }
+            busy[j] = busy[j].filter(|_| !is_measured[Resource::Cpu.index()]);
             used[j] = std::array::from_fn(|r| if is_measured[r] { 0.0 } else { used[j][r] });
         }
         let excess: Vec<Option<Excess>> =
@@ -242,6 +244,7 @@ impl Case for Seen<'_> {
             own,
             hosts,
             used,
+            busy,
             has_network_metrics: (0..model.net.services.len())
                 .map(|j| model.features.has(j, Resource::Network))
                 .collect(),

@@ -72,7 +72,8 @@ impl FeatureModel {
                     let load = LoadFit::fit(&seen, middle);
                     let (sigma, pressure) = usual[f].clone();
                     let high = seen.iter().map(|(_, level)| *level).fold(middle, f64::max);
-                    Some(Baseline { median: middle, sigma, load, pressure, high })
+                    let calm_high = high;
+                    Some(Baseline { median: middle, sigma, load, pressure, high, calm_high })
                 }
             }
         };
@@ -104,7 +105,8 @@ impl Baseline {
     fn moved_to(self, seen: &[(f64, f64)]) -> Self {
         let moves: Vec<f64> = seen.iter().map(|(l, level)| level - self.load.at(*l)).collect();
         let distance = moved(&moves, self.sigma);
-        let (median, high) = (self.median + distance, self.high + distance);
-        Self { median, load: self.load.moved(distance), high, ..self }
+        let [median, high, calm_high] =
+            [self.median, self.high, self.calm_high].map(|l| l + distance);
+        Self { median, load: self.load.moved(distance), high, calm_high, ..self }
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Linear {
     pub(super) stall: [Option<f64>; 4],
     /// Every metric's level as a share of the highest ever seen.
     pub(super) share: f64,
+    /// How far every service's use of processors is beyond what calm has shown.
+    pub(super) busy: Option<f64>,
     /// An RPC of which no request was seen.
     pub(super) unheard: Option<RpcKey>,
 }
@@ -73,6 +75,7 @@ impl Linear {
             stall: [None; 4],
             unheard: None,
             share: 1.0,
+            busy: None,
         }
     }
 
@@ -228,6 +231,7 @@ impl Case for Seen<'_> {
                 .iter()
                 .map(|z| z.map(|rise| if town.is_use { rise / SIGMA } else { 0.0 }))
                 .collect(),
+            busy: vec![town.busy; rises.len()],
             features: rises.iter().map(features).collect(),
             has_network_metrics: vec![town.has_network_metrics; town.net.services.len()],
             slowness: most(&|i| excess(i) / SIGMA),
