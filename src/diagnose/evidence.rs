@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::inquiry::Inquiry;
-use crate::data::{Name, Resource, RpcKind};
+use crate::data::{FeatureWindow, Name, Resource, RpcKind, Scope, Signal};
 use crate::graph::{CausalNet, Delay, Deviations, Situation};
 use crate::stats::median;
 
@@ -88,12 +88,14 @@ impl Evidence {
             }
             has_network_metrics.push(has_metrics);
             // Others share the host, and its metrics tell of them, too: they count where the
-            // service's own say nothing, and nobody's beside it say why.
+            // service's own say nothing, nobody's beside it say why, and it uses the resource at all.
             by_host.push(mine.z.iter().all(|z| *z <= gate));
             if by_host[by_host.len() - 1] {
                 let hosts = combined(&situations, |s| s.hosts[j]);
-                let is_open =
-                    |r: &Resource| !neighbours.of_service(j).any(|k| own[k].z[r.index()] > gate);
+                let is_open = |r: &Resource| {
+                    !neighbours.of_service(j).any(|k| own[k].z[r.index()] > gate)
+                        && !goes_without(inquiry, j, *r)
+                };
                 for r in Resource::ALL.into_iter().filter(is_open) {
                     let n = r.index();
                     mine.add(r, hosts.z[n], hosts.amplitude[n], hosts.share[n]);
@@ -137,6 +139,18 @@ fn own(situations: &[Situation], j: usize) -> Deviations {
     let mut own = combined(situations, |s| s.own[j]);
     own.heed_stalls();
     own
+}
+
+/// Whether service `j`, as its own metrics say, uses nothing of `resource`: who does not read is not kept waiting by
+/// a busy disk.
+fn goes_without(inquiry: &Inquiry<'_>, j: usize, resource: Resource) -> bool {
+    let window = inquiry.newest().and_then(|f| f.service(&inquiry.net().services[j]));
+    let used = window.iter().flat_map(|w| &w.features).filter(|f| {
+        let is_use = f.signal == Signal::Usage && f.scope == Scope::Service;
+        is_use && f.role.resource() == Some(resource)
+    });
+    let levels: Vec<f64> = used.map(FeatureWindow::level).collect();
+    !levels.is_empty() && levels.iter().all(|level| *level <= 0.0)
 }
 
 /// What all intervals together say.

@@ -5,7 +5,7 @@ use super::scene::target;
 use super::town::Trouble::{self, Bug, Inward, Links, Loud, Short};
 use super::town::frame;
 use crate::data::Resource::{Cpu, Disk, Memory, Network};
-use crate::data::{Frame, RpcKey};
+use crate::data::{Frame, RpcKey, Signal};
 use crate::diagnose::evidence::Evidence;
 use crate::diagnose::inquiry::Inquiry;
 use crate::graph::Mechanism as _;
@@ -150,4 +150,23 @@ fn metrics_of_the_host_do_not_count_where_a_neighbour_accounts_for_them() {
     let (db, ads) = (at(&mechanism, "db"), at(&mechanism, "ads"));
     let evidence = evidence(&mechanism, &[&[Short("db", Memory, 20.0)]]);
     assert_eq!([db, ads].map(|j| evidence.resources[j][Memory.index()]), [40.0, 0.0]);
+}
+
+#[test]
+fn metrics_of_the_host_do_not_count_where_a_service_does_without_the_resource() {
+    let mut mechanism = Linear::new();
+    mechanism.host = Some((Disk, 60.0));
+    let db = at(&mechanism, "db");
+    for (level, expected) in [(1.0, 60.0), (0.0, 0.0)] {
+        let mut now = frame(1, &[Bug("db", 30.0)]);
+        let features = now.services.iter_mut().filter(|s| &*s.service == "db");
+        for disk in features.flat_map(|s| &mut s.features).filter(|f| &*f.name == "disk_stalls") {
+            (disk.signal, disk.percentiles) = (Signal::Usage, [level; 3]);
+        }
+        let normal = frame(0, &[]);
+        let target = target();
+        let inquiry = Inquiry::new(&mechanism, &[&now], (&normal, &[]), &target).unwrap();
+        let evidence = Evidence::collect(&inquiry, GATE);
+        assert_eq!(evidence.resources[db][Disk.index()].max(0.0), expected, "{level}");
+    }
 }
