@@ -54,7 +54,7 @@ impl Db {
         let sql = "SELECT body FROM frame ORDER BY start_ms DESC LIMIT ?1";
         let mut bytes = 0;
         let mut frames: Vec<Frame> =
-            self.rows_while("frame", sql, limit, |frame: &Frame| {
+            self.rows_while("frame", sql, limit, |frame: &mut Frame| {
                 bytes += frame.held_bytes() as u64;
                 bytes <= bytes_max
             })?;
@@ -119,13 +119,22 @@ impl Db {
         Ok(transaction.commit()?)
     }
 
-    /// The `limit` diagnoses that came last, in order of arrival.
+    /// The `limit` diagnoses that came last, in order of arrival. Those that would make all take more than
+    /// `bytes_max` in memory come short: without any, their alerts would be answered once more.
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub fn diagnoses(&self, limit: usize) -> Result<Vec<Diagnosis>, Error> {
+    pub fn diagnoses(&self, limit: usize, bytes_max: u64) -> Result<Vec<Diagnosis>, Error> {
         let sql = "SELECT body FROM diagnosis ORDER BY rowid DESC LIMIT ?1";
-        let mut diagnoses: Vec<Diagnosis> = self.rows("diagnosis", sql, limit)?;
+        let mut bytes = 0;
+        let mut diagnoses = self.rows_while("diagnosis", sql, limit, |d: &mut Diagnosis| {
+            let whole = d.held_bytes() as u64;
+            if bytes + whole > bytes_max && !d.is_short() {
+                d.shorten();
+            }
+            bytes += d.held_bytes() as u64;
+            true
+        })?;
         diagnoses.reverse();
         Ok(diagnoses)
     }
@@ -237,13 +246,13 @@ impl Db {
         self.rows_while(table, sql, limit, |_| true)
     }
 
-    /// Rows up to the first that `fits` does not take.
+    /// Rows up to the first that `fits`, which may change them, does not take.
     fn rows_while<T: DeserializeOwned>(
         &self,
         table: &'static str,
         sql: &str,
         limit: usize,
-        mut fits: impl FnMut(&T) -> bool,
+        mut fits: impl FnMut(&mut T) -> bool,
     ) -> Result<Vec<T>, Error> {
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
@@ -251,8 +260,12 @@ impl Db {
         while let Some(row) = rows.next()? {
             let body = row.get::<_, String>(0).map_err(|e| e.to_string());
             match body.and_then(|body| serde_json::from_str(&body).map_err(|e| e.to_string())) {
-                Ok(value) if !fits(&value) => break,
-                Ok(value) => read.push(value),
+                Ok(mut value) => {
+                    if !fits(&mut value) {
+                        break;
+                    }
+                    read.push(value);
+                }
                 Err(why) => {
                     let file = self.connection.path();
                     tracing::warn!(table, file, why, "a row cannot be read; it is left out");
