@@ -17,6 +17,10 @@ const INTERVALS: u64 = 32;
 const SERIES_BYTES: u64 = 800;
 /// A latency histogram with two snapshots of a dozen buckets.
 const HISTOGRAM_BYTES: u64 = 3000;
+/// What all diagnoses together may take, where that is not too much.
+pub(super) const DIAGNOSES_BYTES: u64 = 64 << 20;
+/// An alert as they usually are.
+const ALERT_BYTES: u64 = 2048;
 /// An entry of each table of what earlier intervals showed.
 const REMEMBERED_BYTES: u64 = 900;
 
@@ -25,15 +29,16 @@ const REMEMBERED_BYTES: u64 = 900;
 const USED_PERCENT: u64 = 90;
 
 /// Percent of that, less the base, for each part.
-const SHARES: [(&str, u64); 8] = [
+const SHARES: [(&str, u64); 9] = [
     ("edges", 34),
     ("series", 13),
     ("known", 5),
     ("histograms", 4),
     ("remembered", 3),
-    ("history", 20),
+    ("history", 19),
+    ("diagnoses", 2),
     ("requests", 13),
-    ("training", 8),
+    ("training", 7),
 ];
 
 /// A limit that was lowered.
@@ -49,6 +54,8 @@ pub(super) struct Lowered {
 pub(super) struct Split {
     /// The configuration in effect.
     pub(super) config: Config,
+    /// Bytes for diagnoses.
+    pub(super) diagnoses: u64,
     /// Bytes for each part.
     pub(super) parts: Vec<(&'static str, u64)>,
     pub(super) lowered: Vec<Lowered>,
@@ -87,6 +94,11 @@ pub(super) fn split(config: &Config, soft: u64) -> Split {
     lower("window.history_bytes_max", &mut history, part("history"), 1 << 20);
     w.history_bytes_max = history as u64;
     lower("window.rpcs_max", &mut w.rpcs_max, part("history") / INTERVALS / RPC_BYTES, 10);
+    // Two in three for what is said about alerts, one for the alerts, which are kept beside it.
+    let diagnoses = part("diagnoses");
+    let keep = &mut config.diagnose.keep;
+    lower("diagnose.keep", keep, diagnoses / 3 / ALERT_BYTES, 10);
+    let diagnoses = DIAGNOSES_BYTES.min(diagnoses / 3 * 2);
     // Two in three for requests that are read: the batches of a collector are large.
     let third = part("requests") / 3;
     let mut items = r.queue_items_max as usize;
@@ -97,7 +109,7 @@ pub(super) fn split(config: &Config, soft: u64) -> Split {
     let body = (r.bytes_in_flight_max as u64 - (1 << 20)) / 2;
     lower("receive.body_bytes_max", &mut r.body_bytes_max, body, 1 << 10);
     lower("train.memory_bytes_max", &mut config.train.memory_bytes_max, part("training"), 1 << 20);
-    Split { config, parts: SHARES.map(|(name, _)| (name, part(name))).to_vec(), lowered }
+    Split { config, diagnoses, parts: SHARES.map(|(name, _)| (name, part(name))).to_vec(), lowered }
 }
 
 #[cfg(test)]
@@ -109,7 +121,7 @@ mod tests {
         let config = Config::default();
         let large = split(&config, 64 << 30);
         assert_eq!(large.config, config);
-        assert_eq!(large.lowered, []);
+        assert_eq!((large.lowered, large.diagnoses), (vec![], DIAGNOSES_BYTES));
         for soft in [100 << 20, 400 << 20, 2 << 30] {
             let small = split(&config, soft);
             let sum: u64 = small.parts.iter().map(|(_, bytes)| bytes).sum();
@@ -119,6 +131,7 @@ mod tests {
             small.config.receive.faults(&mut faults);
             small.config.window.faults(&mut faults);
             small.config.train.faults(&mut faults);
+            small.config.diagnose.faults(&mut faults);
             assert_eq!(faults, [] as [String; 0], "{soft}");
         }
     }
@@ -127,12 +140,14 @@ mod tests {
     /// wait for 30 s and 10 s, and batches of 8192 spans as collectors send them.
     #[test]
     fn a_small_sidecar_has_room_for_the_traffic_of_a_small_application() {
-        let Split { config, parts, .. } = split(&Config::default(), (256 << 20) / 5 * 4);
+        let Split { config, parts, diagnoses, .. } = split(&Config::default(), (256 << 20) / 5 * 4);
         assert_eq!(parts.iter().map(|(name, _)| *name).collect::<Vec<_>>(), SHARES.map(|(n, _)| n));
         assert!(config.window.spans_waiting_bytes_max > 20_000 * 9 * 40 / 60 * 140);
         assert!(config.window.series_max > 20_000 && config.window.rpcs_max > 1000);
         assert!(config.receive.body_bytes_max > 8192 * 600);
         assert!(config.receive.queue_items_max > 2 * 8192);
+        // Half a thousand alerts; diagnoses of thirty services are 10 kB each.
+        assert!(config.diagnose.keep > 500 && diagnoses > 200 * 10_000, "{config:?} {diagnoses}");
     }
 
     #[test]

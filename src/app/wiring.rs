@@ -7,7 +7,7 @@ use axum::Router;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::budget::{Lowered, split};
+use super::budget::{DIAGNOSES_BYTES, Lowered, split};
 use super::disk::{DiskJournal, keep_fixes, load_model, pair_up, pushed, remember, write_frames};
 use super::error::Error;
 use super::news::{fan_out, post_news, tell};
@@ -121,7 +121,7 @@ struct Latest {
 )]
 pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
     let mut metrics = Metrics::new(config);
-    let (config, limits) = &within_budget(config, &metrics.memory)?;
+    let (config, limits, diagnoses_bytes) = &within_budget(config, &metrics.memory)?;
     let pressure = memory::Pressure::default();
     let token = config.grafana.read_token().map_err(|source| Error::Token {
         path: config.grafana.token_file.clone().unwrap_or_default(),
@@ -132,6 +132,7 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         frames: frames_kept,
         frames_bytes: config.window.history_bytes_max,
         diagnoses: diagnoses_kept,
+        diagnoses_bytes: *diagnoses_bytes,
         fixes: config.act.keep,
     };
     let (disk, restored, store) = store::open(&config.data.dir, kept, metrics.store.clone())?;
@@ -147,8 +148,10 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
         diagnoses: diagnoses.clone(),
         newest: history.newest(),
     };
+    let bytes = usize::try_from(*diagnoses_bytes).unwrap_or(usize::MAX);
+    let room = report::Room { diagnoses: diagnoses_kept, bytes };
     let shared = Shared {
-        board: Board::new(diagnoses_kept, diagnoses),
+        board: Board::new(room, diagnoses, metrics.report.clone()),
         horizon_ms: Arc::new(AtomicI64::new(horizon.map_or(i64::MIN, |h| h.0))),
         is_ready: Arc::new(AtomicBool::new(false)),
         history,
@@ -317,9 +320,10 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
 fn within_budget(
     config: &Config,
     metrics: &memory::Metrics,
-) -> Result<(Config, memory::Limits), Error> {
+) -> Result<(Config, memory::Limits, u64), Error> {
     let Some(budget) = memory::find(&config.memory) else {
-        return Ok((config.clone(), memory::Limits::new(u64::MAX, &config.memory)));
+        let limits = memory::Limits::new(u64::MAX, &config.memory);
+        return Ok((config.clone(), limits, DIAGNOSES_BYTES));
     };
     // What is configured was checked with the rest of the configuration.
     let memory::Budget { bytes, source } = budget;
@@ -333,7 +337,7 @@ fn within_budget(
     for Lowered { key, from, to } in &split.lowered {
         tracing::info!(key, from, to, "lowered to fit the memory budget");
     }
-    Ok((split.config, limits))
+    Ok((split.config, limits, split.diagnoses))
 }
 
 fn model_inputs(

@@ -46,7 +46,19 @@ pub struct Alert {
     pub ends_at: Option<EventTime>,
 }
 
+/// An entry of a map of texts, beside the texts.
+const ENTRY_BYTES: usize = 2 * size_of::<String>() + 16;
+
 impl Alert {
+    /// What it takes in memory, about.
+    pub fn held_bytes(&self) -> usize {
+        let texts = |all: &BTreeMap<String, String>| -> usize {
+            all.iter().map(|(name, value)| ENTRY_BYTES + name.len() + value.len()).sum()
+        };
+        let maps = texts(&self.labels) + texts(&self.annotations);
+        size_of::<Self>() + self.key.fingerprint.len() + maps
+    }
+
     /// A label, or else an annotation, of that name.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.labels.get(name).or_else(|| self.annotations.get(name)).map(String::as_str)

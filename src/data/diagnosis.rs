@@ -184,3 +184,42 @@ pub struct Diagnosis {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<String, String>,
 }
+
+/// The note of a diagnosis that was shortened.
+const SHORTENED: &str = "shortened";
+
+impl Diagnosis {
+    /// What it takes in memory, about.
+    pub fn held_bytes(&self) -> usize {
+        fn sum<T>(all: &[T], texts: impl Fn(&T) -> usize) -> usize {
+            all.iter().map(|one| size_of::<T>() + texts(one)).sum()
+        }
+        let cause = |c: &RootCause| {
+            let names = sum(&c.replicas, String::len) + sum(&c.nodes, String::len);
+            c.service.len() + names + sum(&c.metrics, |m| m.name.len())
+        };
+        let notes = self.notes.iter().map(|(name, text)| name.len() + text.len() + 64);
+        size_of::<Self>()
+            + self.alert.held_bytes()
+            + sum(&self.root_causes, cause)
+            + sum(&self.services, |s| s.service.len())
+            + sum(&self.path, |step| step.rpc.len())
+            + sum(&self.robust_baseline, |s| s.service.len())
+            + self.id.len()
+            + self.text.len()
+            + self.error.as_ref().map_or(0, String::len)
+            + notes.sum::<usize>()
+    }
+
+    /// Whether what it says of every single service was left out.
+    pub fn is_short(&self) -> bool {
+        self.notes.contains_key(SHORTENED)
+    }
+
+    /// Leaves out what it says of every single service, which is most of it, and notes that.
+    pub fn shorten(&mut self) {
+        (self.services, self.robust_baseline) = (Vec::new(), Vec::new());
+        let why = "services and robust_baseline were left out: there is no more room for diagnoses";
+        self.notes.insert(SHORTENED.into(), why.into());
+    }
+}

@@ -62,6 +62,28 @@ impl Labels {
         }
     }
 
+    /// The values of labels `names`, which are sorted: one walk for all of them.
+    pub fn values(&self, names: &[impl AsRef<str>]) -> Vec<Option<&str>> {
+        debug_assert!(names.is_sorted_by(|a, b| a.as_ref() < b.as_ref()));
+        let mut values = vec![None; names.len()];
+        let (mut rest, mut at) = (&*self.packed, 0);
+        while let Some((name, value, after)) = unpack(rest) {
+            rest = after;
+            while names.get(at).is_some_and(|asked| asked.as_ref().as_bytes() < name) {
+                at += 1;
+            }
+            match names.get(at) {
+                None => break,
+                Some(asked) if asked.as_ref().as_bytes() == name => {
+                    values[at] = std::str::from_utf8(value).ok();
+                    at += 1;
+                }
+                Some(_) => {}
+            }
+        }
+        values
+    }
+
     /// The same without label `name`.
     #[must_use]
     pub fn without(&self, name: &str) -> Self {
@@ -199,6 +221,8 @@ impl From<Vec<(Name, Name)>> for Labels {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -222,6 +246,11 @@ mod tests {
                 let first = sorted.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
                 prop_assert_eq!(labels.get(name), first);
             }
+            let asked: BTreeSet<&str> =
+                pairs.iter().map(|(n, _)| n.as_str()).skip(1).chain(["", "a", "zz"]).collect();
+            let asked: Vec<&str> = asked.into_iter().collect();
+            let each: Vec<_> = asked.iter().map(|name| labels.get(name)).collect();
+            prop_assert_eq!(labels.values(&asked), each);
         }
 
         #[test]

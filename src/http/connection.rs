@@ -30,6 +30,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of the headers of one request.
 const HEADER_BYTES_MAX: u32 = 64 << 10;
+/// What a connection of HTTP/1 reads ahead at most, and what it collects before it writes; headers must fit.
+const HTTP1_BUFFER_BYTES: usize = HEADER_BYTES_MAX as usize;
+/// What a client of HTTP/2 may send before it is read, of one request and of all on a connection. A window that
+/// grows with the distance, as hyper has one, goes up to 16 MiB.
+const HTTP2_WINDOW_BYTES: [u32; 2] = [256 << 10, 512 << 10];
 
 /// What ends a connection early, if it is worth a word.
 type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
@@ -213,7 +218,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Greeted<S> {
 
 fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(HTTP1_BUFFER_BYTES);
+    let [of_request, of_connection] = HTTP2_WINDOW_BYTES;
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -221,7 +231,8 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(HEADER_BYTES_MAX)
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .adaptive_window(true);
+        .initial_stream_window_size(of_request)
+        .initial_connection_window_size(of_connection);
     builder
 }
 

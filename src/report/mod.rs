@@ -20,7 +20,7 @@ mod views;
 
 pub use annotation::{Annotation, annotation, tag_of};
 pub use api::router;
-pub use board::{Board, Filter};
+pub use board::{Board, Filter, Room};
 pub use config::Config;
 pub use gauges::Gauges;
 pub use grafana::{Pushed, Remember, run as push_to_grafana};

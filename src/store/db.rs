@@ -7,38 +7,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::Error;
+use super::schema;
 use crate::data::{Alert, Diagnosis, EventTime, FixRecord, Frame, SavedModel};
 
-/// Version of the tables.
-const SCHEMA: i64 = 3;
 /// Models kept.
 const MODELS_KEPT: i64 = 3;
-
-const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS frame (
-    start_ms INTEGER PRIMARY KEY, end_ms INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS alert (
-    fingerprint TEXT NOT NULL, starts_at_ms INTEGER NOT NULL, diagnosis TEXT NOT NULL,
-    status TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (fingerprint, starts_at_ms));
-CREATE TABLE IF NOT EXISTS diagnosis (
-    id TEXT PRIMARY KEY, starts_at_ms INTEGER NOT NULL, body TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS annotation (
-    diagnosis TEXT PRIMARY KEY, grafana_id INTEGER NOT NULL, region INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS model (
-    id TEXT PRIMARY KEY, trained_at_ms INTEGER NOT NULL, manifest TEXT NOT NULL,
-    weights BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS fix (
-    id TEXT PRIMARY KEY, diagnosis TEXT NOT NULL, service TEXT NOT NULL, state TEXT NOT NULL,
-    is_over INTEGER NOT NULL, body TEXT NOT NULL);
-";
-
-const FROM_1_TO_2: &str = "
-BEGIN;
-ALTER TABLE annotation ADD COLUMN region INTEGER NOT NULL DEFAULT 0;
-DROP INDEX diagnosis_by_time;
-PRAGMA user_version = 2;
-COMMIT;
-";
 
 /// The open database. Rows of alerts and diagnoses keep their place when they change, so that the
 /// order of `rowid` is the order of arrival.
@@ -53,20 +26,7 @@ impl Db {
     /// # Errors
     /// [`Error::Newer`] for a file of a later version, [`Error::Sqlite`] otherwise.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let connection = Connection::open(path)?;
-        // WAL: readers never wait for us. FULL: a commit is on the disk when it returns.
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        let found: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
-        if found > SCHEMA {
-            return Err(Error::Newer { path: path.into(), found, known: SCHEMA });
-        }
-        if found == 1 {
-            connection.execute_batch(FROM_1_TO_2)?;
-        }
-        connection.execute_batch(TABLES)?;
-        connection.pragma_update(None, "user_version", SCHEMA)?;
-        Ok(Self { connection })
+        schema::open(path).map(|connection| Self { connection })
     }
 
     /// Writes a closed frame and forgets all but the newest `keep`.
@@ -93,10 +53,11 @@ impl Db {
     pub fn frames(&self, limit: usize, bytes_max: u64) -> Result<Vec<Frame>, Error> {
         let sql = "SELECT body FROM frame ORDER BY start_ms DESC LIMIT ?1";
         let mut bytes = 0;
-        let mut frames: Vec<Frame> = self.rows_while("frame", sql, limit, |frame: &Frame| {
-            bytes += frame.held_bytes() as u64;
-            bytes <= bytes_max
-        })?;
+        let mut frames: Vec<Frame> =
+            self.rows_while("frame", sql, limit, |frame: &mut Frame| {
+                bytes += frame.held_bytes() as u64;
+                bytes <= bytes_max
+            })?;
         frames.reverse();
         Ok(frames)
     }
@@ -158,13 +119,22 @@ impl Db {
         Ok(transaction.commit()?)
     }
 
-    /// The `limit` diagnoses that came last, in order of arrival.
+    /// The `limit` diagnoses that came last, in order of arrival. Those that would make all take more than
+    /// `bytes_max` in memory come short: without any, their alerts would be answered once more.
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub fn diagnoses(&self, limit: usize) -> Result<Vec<Diagnosis>, Error> {
+    pub fn diagnoses(&self, limit: usize, bytes_max: u64) -> Result<Vec<Diagnosis>, Error> {
         let sql = "SELECT body FROM diagnosis ORDER BY rowid DESC LIMIT ?1";
-        let mut diagnoses: Vec<Diagnosis> = self.rows("diagnosis", sql, limit)?;
+        let mut bytes = 0;
+        let mut diagnoses = self.rows_while("diagnosis", sql, limit, |d: &mut Diagnosis| {
+            let whole = d.held_bytes() as u64;
+            if bytes + whole > bytes_max && !d.is_short() {
+                d.shorten();
+            }
+            bytes += d.held_bytes() as u64;
+            true
+        })?;
         diagnoses.reverse();
         Ok(diagnoses)
     }
@@ -276,13 +246,13 @@ impl Db {
         self.rows_while(table, sql, limit, |_| true)
     }
 
-    /// Rows up to the first that `fits` does not take.
+    /// Rows up to the first that `fits`, which may change them, does not take.
     fn rows_while<T: DeserializeOwned>(
         &self,
         table: &'static str,
         sql: &str,
         limit: usize,
-        mut fits: impl FnMut(&T) -> bool,
+        mut fits: impl FnMut(&mut T) -> bool,
     ) -> Result<Vec<T>, Error> {
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query([i64::try_from(limit).unwrap_or(i64::MAX)])?;
@@ -290,8 +260,12 @@ impl Db {
         while let Some(row) = rows.next()? {
             let body = row.get::<_, String>(0).map_err(|e| e.to_string());
             match body.and_then(|body| serde_json::from_str(&body).map_err(|e| e.to_string())) {
-                Ok(value) if !fits(&value) => break,
-                Ok(value) => read.push(value),
+                Ok(mut value) => {
+                    if !fits(&mut value) {
+                        break;
+                    }
+                    read.push(value);
+                }
                 Err(why) => {
                     let file = self.connection.path();
                     tracing::warn!(table, file, why, "a row cannot be read; it is left out");
@@ -421,38 +395,5 @@ mod tests {
             db.connection.execute(broken, [body]).unwrap();
             assert_eq!(db.frames(10, u64::MAX).unwrap(), [frame(1), frame(3)]);
         }
-    }
-
-    #[test]
-    fn a_file_of_the_first_version_is_taken_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("sage.db");
-        let connection = Connection::open(&path).unwrap();
-        connection
-            .execute_batch(
-                "CREATE TABLE diagnosis (
-                    id TEXT PRIMARY KEY, starts_at_ms INTEGER NOT NULL, body TEXT NOT NULL);
-                 CREATE INDEX diagnosis_by_time ON diagnosis (starts_at_ms);
-                 CREATE TABLE annotation (diagnosis TEXT PRIMARY KEY, grafana_id INTEGER NOT NULL);
-                 INSERT INTO annotation VALUES ('a', 7);
-                 PRAGMA user_version = 1;",
-            )
-            .unwrap();
-        drop(connection);
-        for _ in 0..2 {
-            let db = Db::open(&path).unwrap();
-            assert_eq!(db.annotations().unwrap(), [("a".to_string(), 7, 0)]);
-        }
-    }
-
-    #[test]
-    fn a_file_of_a_later_version_is_refused_with_both_numbers() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("sage.db");
-        let connection = Connection::open(&path).unwrap();
-        connection.pragma_update(None, "user_version", 99).unwrap();
-        drop(connection);
-        let text = Db::open(&path).unwrap_err().to_string();
-        assert!(text.contains("schema version 99") && text.contains("up to 3"), "{text}");
     }
 }

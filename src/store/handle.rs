@@ -33,6 +33,8 @@ pub struct Kept {
     pub frames_bytes: u64,
     /// Diagnoses, alerts and annotations.
     pub diagnoses: usize,
+    /// What the diagnoses that are read at the start may take in memory before they come short.
+    pub diagnoses_bytes: u64,
     /// Fixes.
     pub fixes: usize,
 }
@@ -81,7 +83,7 @@ pub fn open(
     let restored = Restored {
         frames: db.frames(kept.frames, kept.frames_bytes)?,
         alerts: db.alerts(kept.diagnoses)?,
-        diagnoses: db.diagnoses(kept.diagnoses)?,
+        diagnoses: db.diagnoses(kept.diagnoses, kept.diagnoses_bytes)?,
         annotations: db.annotations()?,
         model: db.newest_model()?,
         fixes: db.fixes()?,

@@ -1,5 +1,7 @@
 //! Whose sample is it? Labels -> service, replica and node, and the features a series feeds.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::config::Config;
 use crate::data::{MetricKind, Name, Scope, Series};
 use crate::hash::HashMap;
@@ -33,83 +35,140 @@ pub(super) struct Binding {
     pub(super) feeds: Vec<(usize, Part)>,
 }
 
-/// Label rules and feature table, ready to bind series.
+/// Where a name stands: in one label, or in two, of which both must be there.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    One(usize),
+    Joined(usize, usize),
+}
+
+/// One way to take a series.
+#[derive(Clone, Debug)]
+struct Feed {
+    /// Index into the feature table.
+    feature: usize,
+    part: Part,
+    scope: Scope,
+    kind: MetricKind,
+    /// (label, rule)
+    matchers: Vec<(usize, String)>,
+}
+
+/// Label rules and feature table, ready to bind series. Labels are numbers here: where they stand in `asked`.
 #[derive(Debug)]
 pub(super) struct Binder {
-    config: Config,
-    /// Feature indices by metric name.
-    by_metric: HashMap<String, Vec<(usize, Part)>>,
+    /// Every label that something depends on, sorted.
+    asked: Vec<String>,
+    services: Vec<Source>,
+    /// As `services`, less what names the prober.
+    probed: Vec<Source>,
+    replicas: Vec<Source>,
+    nodes: Vec<Source>,
+    instance: usize,
+    by_metric: HashMap<String, Vec<Feed>>,
 }
+
+/// Values of the labels that are asked for.
+type Values<'a> = [Option<&'a str>];
 
 impl Binder {
     pub(super) fn new(config: &Config) -> Self {
-        let mut by_metric: HashMap<String, Vec<(usize, Part)>> = HashMap::default();
-        for (i, feature) in config.features.iter().enumerate() {
-            by_metric.entry(feature.metric.clone()).or_default().push((i, Part::Value));
-            if let Some(per) = &feature.per {
-                by_metric.entry(per.metric.clone()).or_default().push((i, Part::Divisor));
+        let asked = asked(config);
+        let number = |label: &str| {
+            let found = asked.binary_search_by(|a| a.as_str().cmp(label));
+            found.expect("every label that is named is asked for")
+        };
+        let source = |rule: &String| match rule.split_once('+') {
+            None => Source::One(number(rule)),
+            Some((a, b)) => Source::Joined(number(a), number(b)),
+        };
+        let sources = |rules: &[String]| rules.iter().map(source).collect();
+        let feed = |feature, part, scope, kind, matchers: &BTreeMap<String, String>| {
+            let matchers = matchers.iter().map(|(label, rule)| (number(label), rule.clone()));
+            Feed { feature, part, scope, kind, matchers: matchers.collect() }
+        };
+        let mut by_metric: HashMap<String, Vec<Feed>> = HashMap::default();
+        for (i, f) in config.features.iter().enumerate() {
+            let value = feed(i, Part::Value, f.scope, f.kind, &f.matchers);
+            by_metric.entry(f.metric.clone()).or_default().push(value);
+            if let Some(per) = &f.per {
+                let divisor = feed(i, Part::Divisor, f.scope, per.kind, &per.matchers);
+                by_metric.entry(per.metric.clone()).or_default().push(divisor);
             }
         }
-        Self { config: config.clone(), by_metric }
+        let services = &config.service_labels;
+        Self {
+            services: sources(services),
+            // A probe's `job` is the prober, so only other labels or the probed address count.
+            probed: services.iter().filter(|label| *label != "job").map(source).collect(),
+            replicas: sources(&config.replica_labels),
+            nodes: sources(&config.node_labels),
+            instance: number(INSTANCE),
+            by_metric,
+            asked,
+        }
     }
 
     /// What `series` is for; `None` when no feature takes it.
     pub(super) fn bind(&self, series: &Series) -> Option<Binding> {
-        let features = &self.config.features;
-        let mut feeds = self.by_metric.get(series.label("__name__")?)?.clone();
-        feeds.retain(|(i, part)| {
-            let matchers = match (part, &features[*i].per) {
-                (Part::Divisor, Some(per)) => &per.matchers,
-                _ => &features[*i].matchers,
-            };
-            matchers.iter().all(|(label, rule)| matches(rule, series.label(label).unwrap_or("")))
-        });
-        let kind_of = |(i, part): &(usize, Part)| match (part, &features[*i].per) {
-            (Part::Divisor, Some(per)) => per.kind,
-            _ => features[*i].kind,
+        let feeds = self.by_metric.get(series.label("__name__")?)?;
+        let values = &*series.labels.values(&self.asked);
+        let takes = |feed: &&Feed| {
+            let has = |(label, rule): &(usize, String)| matches(rule, values[*label].unwrap_or(""));
+            feed.matchers.iter().all(has)
         };
-        let first = *feeds.first()?;
-        let (scope, kind) = (features[first.0].scope, kind_of(&first));
-        feeds.retain(|feed| features[feed.0].scope == scope && kind_of(feed) == kind);
+        let Feed { scope, kind, .. } = *feeds.iter().find(takes)?;
+        let alike = feeds.iter().filter(takes).filter(|f| f.scope == scope && f.kind == kind);
+        let feeds: Vec<(usize, Part)> = alike.map(|f| (f.feature, f.part)).collect();
         // The exporter of limits runs anywhere: it does not say where the replica is.
         let is_measured = feeds.iter().any(|(_, part)| *part == Part::Value);
-        let node = self.node(series).filter(|_| is_measured).unwrap_or_default();
-        Some(Binding { target: self.target(series, scope)?, node, kind, feeds })
+        let node = if is_measured { self.node(values) } else { None };
+        let target = match scope {
+            Scope::Node => Target::Node(self.node(values)?),
+            Scope::Probe => {
+                Target::Service(name(values, &self.probed).or_else(|| self.host(values))?)
+            }
+            Scope::Service => Target::Replica {
+                service: name(values, &self.services)?,
+                replica: name(values, &self.replicas).unwrap_or_default(),
+            },
+        };
+        Some(Binding { target, node: node.unwrap_or_default(), kind, feeds })
     }
 
-    fn target(&self, series: &Series, scope: Scope) -> Option<Target> {
-        match scope {
-            Scope::Node => self.node(series).map(Target::Node),
-            Scope::Probe => self.probed(series).map(Target::Service),
-            Scope::Service => Some(Target::Replica {
-                service: first_label(series, &self.config.service_labels)?,
-                replica: first_label(series, &self.config.replica_labels).unwrap_or_default(),
-            }),
-        }
+    fn node(&self, values: &Values<'_>) -> Option<Name> {
+        name(values, &self.nodes).or_else(|| self.host(values))
     }
 
-    fn node(&self, series: &Series) -> Option<Name> {
-        first_label(series, &self.config.node_labels)
-            .or_else(|| series.label("instance").map(|i| host_of(i).into()))
-    }
-
-    /// A probe's `job` is the prober, so only explicit labels or the probed address count.
-    fn probed(&self, series: &Series) -> Option<Name> {
-        let explicit: Vec<String> =
-            self.config.service_labels.iter().filter(|l| *l != "job").cloned().collect();
-        first_label(series, &explicit)
-            .or_else(|| series.label("instance").map(|i| host_of(i).into()))
+    /// The host of the address that was scraped or probed.
+    fn host(&self, values: &Values<'_>) -> Option<Name> {
+        values[self.instance].map(|instance| host_of(instance).into())
     }
 }
 
-/// The first label present; `a+b` joins two that must both be there.
-fn first_label(series: &Series, names: &[String]) -> Option<Name> {
-    names.iter().find_map(|name| match name.split_once('+') {
-        None => series.label(name).map(Name::from),
-        Some((a, b)) => {
-            let (a, b) = (series.label(a)?, series.label(b)?);
-            Some(format!("{a}@{b}").into())
-        }
+const INSTANCE: &str = "instance";
+
+/// Every label that something in `config` depends on, sorted.
+fn asked(config: &Config) -> Vec<String> {
+    let rules = [&config.service_labels, &config.replica_labels, &config.node_labels];
+    let named = rules.into_iter().flatten().flat_map(|rule| match rule.split_once('+') {
+        None => [Some(rule.as_str()), None],
+        Some((a, b)) => [Some(a), Some(b)],
+    });
+    let of_features = config.features.iter().flat_map(|f| {
+        let divisor = f.per.iter().flat_map(|per| per.matchers.keys());
+        f.matchers.keys().chain(divisor).map(String::as_str)
+    });
+    let all = named.flatten().chain(of_features).chain([INSTANCE]);
+    let all: BTreeSet<&str> = all.collect();
+    all.into_iter().map(Into::into).collect()
+}
+
+/// What stands where the first of `sources` that is there says.
+fn name(values: &Values<'_>, sources: &[Source]) -> Option<Name> {
+    sources.iter().find_map(|source| match *source {
+        Source::One(label) => values[label].map(Name::from),
+        Source::Joined(a, b) => Some(format!("{}@{}", values[a]?, values[b]?).into()),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::io::BufRead as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use sage::lab::wire::{Api, SpanSender};
@@ -122,6 +123,53 @@ async fn sigterm_with_stalled_clients_ends_cleanly() {
     assert_eq!(code, Some(0), "{log}");
     assert!(log.contains("stopped") && !log.contains("did not stop"), "{log}");
     drop(clients);
+}
+
+/// Whoever starts a sidecar for itself, as `sage lab load` does, leaves none behind, however it ends.
+#[test]
+fn a_sidecar_ends_with_the_process_that_has_started_it() {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let home = tempfile::tempdir().unwrap();
+    let config = Process::configure(home.path(), "");
+    // A shell is the parent, and says which process the sidecar is.
+    let mut shell = std::process::Command::new("sh")
+        .args(["-c", "\"$0\" serve --config \"$1\" --parent $$ & echo $!; wait"])
+        .args([sage().get_program(), config.as_os_str()])
+        .envs([("NO_COLOR", "1"), ("RUST_LOG", "info")])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = std::io::BufReader::new(shell.stdout.take().unwrap()).lines();
+    let sidecar = said.next().unwrap().unwrap();
+    let log = std::io::BufReader::new(shell.stderr.take().unwrap());
+    let (lines, logged) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        log.lines().map_while(Result::ok).try_for_each(|line| lines.send(line))
+    });
+    let is_ready = |line: &String| line.contains("sage is ready");
+    let starts = std::iter::from_fn(|| logged.recv_timeout(PATIENCE).ok()).any(|l| is_ready(&l));
+    shell.kill().unwrap();
+    shell.wait().unwrap();
+    // Nobody has the log open any more when the last that could write to it has ended.
+    let end = std::iter::repeat_with(|| logged.recv_timeout(PATIENCE)).find_map(Result::err);
+    if end == Some(RecvTimeoutError::Timeout) {
+        drop(std::process::Command::new("kill").args(["-KILL", &sidecar]).status());
+    }
+    assert!(starts);
+    assert_eq!(end, Some(RecvTimeoutError::Disconnected), "the sidecar goes on");
+}
+
+#[test]
+fn a_sidecar_refuses_a_parent_that_has_not_started_it() {
+    let home = tempfile::tempdir().unwrap();
+    let config = Process::configure(home.path(), "");
+    let other = std::process::id() + 1;
+    let serve = ["serve", "--parent", &other.to_string(), "--config"];
+    let refused = sage().args(serve).arg(config).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("process {other} has not started this one")), "{said}");
 }
 
 /// Ctrl-C during the demo leaves nothing behind.

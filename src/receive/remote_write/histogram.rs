@@ -1,10 +1,9 @@
 //! Native histograms: from the wire to buckets with bounds.
 
+use super::buckets::{BUCKETS_MAX, Buckets, Side, push};
 use crate::data::{Histogram, ResetHint};
 use crate::receive::fields::{Fields, Malformed, Value, zigzag};
 
-/// Buckets of one histogram. Exponential ones of the finest schema have some hundreds.
-const BUCKETS_MAX: usize = 4096;
 /// The schema whose bounds are the sender's own.
 const CUSTOM: i32 = -53;
 /// Schemas of exponential buckets; those beyond 8 are promised for later.
@@ -140,80 +139,6 @@ impl Raw {
             return Err("bounds that do not ascend");
         }
         Ok(())
-    }
-}
-
-/// Buckets on one side of zero.
-#[derive(Debug, Default)]
-struct Side {
-    /// (buckets left out before, buckets)
-    spans: Vec<(i32, u32)>,
-    deltas: Vec<i64>,
-    counts: Vec<f64>,
-}
-
-impl Side {
-    /// (index, count) of every bucket, indices ascending.
-    fn placed(&self, is_float: bool) -> Result<Vec<(i64, f64)>, &'static str> {
-        let buckets = if is_float { self.counts.len() } else { self.deltas.len() };
-        if buckets.max(self.spans.len()) > BUCKETS_MAX {
-            return Err("too many buckets");
-        }
-        let spanned: u64 = self.spans.iter().map(|(_, length)| u64::from(*length)).sum();
-        if spanned != buckets as u64 {
-            return Err("spans that do not fit the buckets");
-        }
-        let mut out = Vec::with_capacity(buckets);
-        let (mut index, mut total) = (0, 0_i64);
-        for (n, (offset, length)) in self.spans.iter().enumerate() {
-            if n > 0 && *offset < 0 {
-                return Err("spans that overlap");
-            }
-            index += i64::from(*offset);
-            for _ in 0..*length {
-                let count = if is_float {
-                    self.counts[out.len()]
-                } else {
-                    let delta = self.deltas[out.len()];
-                    total = total.checked_add(delta).ok_or("counts beyond 64 bits")?;
-                    total as f64
-                };
-                if count.is_nan() || count < 0.0 {
-                    return Err("a negative count");
-                }
-                out.push((index, count));
-                index += 1;
-            }
-        }
-        Ok(out)
-    }
-}
-
-/// Buckets in ascending order, gaps filled.
-struct Buckets(Vec<(f64, f64)>);
-
-impl Buckets {
-    fn with_capacity(n: usize) -> Self {
-        Self(Vec::with_capacity(n))
-    }
-
-    fn push(&mut self, lower: f64, upper: f64, count: f64) {
-        let newest = self.0.last().map_or(f64::NEG_INFINITY, |(bound, _)| *bound);
-        if lower > newest {
-            self.0.push((lower, 0.0));
-        }
-        match self.0.last_mut() {
-            // The bucket of zeros may reach into its neighbours; far out, bounds overflow.
-            Some((bound, there)) if upper <= *bound => *there += count,
-            _ => self.0.push((upper, count)),
-        }
-    }
-}
-
-/// At most one more than may be, so that too many show.
-fn push<T>(list: &mut Vec<T>, item: T) {
-    if list.len() <= BUCKETS_MAX {
-        list.push(item);
     }
 }
 

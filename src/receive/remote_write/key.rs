@@ -5,6 +5,9 @@ use super::survey::Shape;
 use crate::data::pack;
 use crate::receive::fields::Fields;
 
+/// How a label begins in a series of 1.0.
+pub(super) const LABEL: u8 = 0x0a;
+
 /// Keys of one request, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Key {
@@ -24,7 +27,8 @@ impl Key {
     ) -> Option<(&'s [u8], &'s [u8])> {
         let mut fields = Fields::new(bytes);
         let Some(symbols) = shape.symbols else {
-            let mut end = 0;
+            fields.pass_over(LABEL);
+            let mut end = bytes.len() - fields.bytes();
             while let Some(Ok((1, _))) = fields.next() {
                 end = bytes.len() - fields.bytes();
             }

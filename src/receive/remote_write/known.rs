@@ -15,6 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
+use super::key::LABEL;
 use crate::data::Labels;
 use crate::hash::HashMap;
 use crate::receive::config::Config;
@@ -23,8 +24,6 @@ use crate::receive::metrics::Metrics;
 /// What an entry takes beside the bytes of its labels: its place in the table, which is between half and
 /// nearly full, and what the allocator adds.
 const ENTRY_BYTES: usize = 160;
-/// The key of a label in a series of 1.0.
-const LABEL: u8 = 0x0a;
 
 /// Labels of the series that came before. Of use to requests with the same limits and wishes only.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! Prometheus remote write, 1.0 and 2.0.
 
+mod buckets;
 mod decode;
 mod encoding;
 mod histogram;

@@ -2,6 +2,7 @@
 
 use super::decode::{Reader, sample};
 use super::histogram::varints;
+use super::key::LABEL;
 use crate::data::{Labels, Series};
 use crate::receive::fields::Fields;
 
@@ -64,7 +65,11 @@ impl<'a, W: Fn(&str) -> bool> Reader<'a, '_, W> {
     fn pass(&mut self, bytes: &'a [u8]) -> Option<()> {
         let (mut references, mut highest) = (0_usize, 0);
         let (mut samples, mut histograms, mut exemplars) = (0, 0, 0);
-        for field in Fields::new(bytes) {
+        let mut fields = Fields::new(bytes);
+        if self.shape.symbols.is_none() {
+            fields.pass_over(LABEL);
+        }
+        for field in fields {
             let (tag, value) = field.ok()?;
             if tag == 1 && self.shape.symbols.is_some() {
                 let mut refer =

@@ -7,6 +7,7 @@ use sage::receive::{
     WriteLimits, decode_export, decode_webhook, decode_write_request, read_export,
 };
 
+use super::{bodies, questions};
 use crate::support::fixture;
 
 /// Changed copies of each seed.
@@ -122,6 +123,30 @@ fn mutated_remote_write() {
             true
         });
     }
+}
+
+/// With their compressions, and the headers that a digit in front stands for.
+#[test]
+fn mutated_bodies() {
+    let seeds = [
+        ("0", "remote_write/rw1-vmagent-1.79.5-snappy.body"),
+        ("1", "remote_write/rw2-prometheus-3.5.3-partial-batch.body"),
+        ("2", "remote_write/vmproto-vmagent-1.145.0-zstd.body"),
+        ("5", "otlp/python-http-gzip-checkout.body"),
+    ];
+    let seeds = seeds.map(|(digit, name)| [digit.as_bytes(), &fixture(name)].concat());
+    each(&seeds, bodies::check);
+}
+
+#[test]
+fn mutated_questions() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/questions");
+    let text = std::fs::read_to_string(file).unwrap();
+    // Some are there to be refused.
+    let answered = text.lines().map(str::as_bytes).filter(|line| questions::check(line));
+    let seeds: Vec<Vec<u8>> = answered.map(<[u8]>::to_vec).collect();
+    assert!(seeds.len() > 10, "{} of {}", seeds.len(), text.lines().count());
+    each(&seeds, questions::check);
 }
 
 #[test]
