@@ -21,7 +21,7 @@ const STRONG: f64 = 12.0;
 const SUSPICIOUS: f64 = 3.0;
 /// A deviation this small, in units of what faults do, is no shortage to speak of.
 const SLIGHT: f64 = 0.5;
-/// A metric at less than this share of the highest that the service has shown is a remnant: of trouble that ended
+/// Reads and writes at less than this share of the most that the service has shown are a remnant: of trouble that ended
 /// before the interval, the first scrape in it still tells.
 const REMNANT: f64 = 1.0 / 6.0;
 /// Log units by which a culprit's use of processors must be beyond all that calm has shown.
@@ -70,7 +70,7 @@ pub(super) fn resource_of(
     if let Some(best) = shortage.largest(shortage.effective()) {
         return Some(best);
     }
-    let is_there = |r: &Resource| evidence.shares[j][r.index()] >= REMNANT;
+    let is_there = |r: &Resource| *r != Resource::Disk || evidence.shares[j][r.index()] >= REMNANT;
     if !is_measured && network_z > gate && shortage.relief.network > shortage.relief.server {
         let there = shortage.accused.iter().copied().filter(|r| is_there(r));
         return shortage.largest(there).or(Some(Resource::Network));

@@ -66,6 +66,15 @@ impl Feature {
             Scale::Headroom => -(1.0 - level.clamp(0.0, HEADROOM_FULL)).ln(),
         }
     }
+
+    /// The level at one position as a share of the one at another.
+    fn share(&self, position: f64, of: f64) -> f64 {
+        let level = |position: f64| match self.scale {
+            Scale::Log => position.exp(),
+            Scale::Headroom => -(-position).exp_m1(),
+        };
+        level(position) / level(of).max(f64::MIN_POSITIVE)
+    }
 }
 
 /// Normal of one feature at one service.
@@ -311,7 +320,7 @@ impl FeatureModel {
                     let z = b.score(now, loads_now[j], heat_now[j]) - usual_z;
                     let deviation = b.deviation(now, heat_now[j]) - usual;
                     let amplitude = self.scaler.scale(f, deviation);
-                    let share = (now - b.high).exp();
+                    let share = self.features[f].share(now, b.high);
                     z.is_finite().then_some(Score { feature: f, z, amplitude, share })
                 };
                 (0..self.features.len()).filter(|f| self.is_used(j, *f)).filter_map(score).collect()

@@ -180,12 +180,13 @@ pub(super) fn waits_for_others(frames: &[&Frame], net: &CausalNet, met: &[bool])
     })
 }
 
-/// What all calls of each service take together: `[service]`.
+/// What all calls of each service take together: `[service]`. What callees say counts where they say it: a caller that
+/// is starved itself takes up late what has long arrived.
 fn calls(frame: &Frame, net: &CausalNet) -> Vec<f64> {
     let mut sums = vec![0.0; net.services.len()];
     for window in frame.rpcs.iter().filter(|w| w.kind != RpcKind::Messaging) {
         if let Some(j) = net.service(&window.key.caller) {
-            sums[j] += window.count as f64 * f64::from(mean_ms(&window.client.0.map(log_ms)));
+            sums[j] += window.count as f64 * f64::from(mean_ms(&window.server.0.map(log_ms)));
         }
     }
     sums
