@@ -113,6 +113,7 @@ fn whole_diagnosis_social_network(bencher: Bencher) {
     let config = Config::default();
     bencher.bench(|| {
         diagnose(&Question {
+            last_ended: None,
             alert: &alert,
             history: &watched.frames,
             watermark: None,
