@@ -45,8 +45,10 @@ pub(super) struct Evidence {
     pub features: Vec<Vec<(Name, Resource, f64)>>,
     /// Distance of the latents from their prior.
     pub latents: Vec<f64>,
-    /// Whether only its callers see each service, and all its requests are late by much the same: as a slow link makes
-    /// them, where waiting comes and goes.
+    /// Whether only its callers see each service: nobody can tell it from its link.
+    pub dark: Vec<bool>,
+    /// Whether, besides, all its requests are late by much the same: as a slow link makes them, where waiting comes and
+    /// goes.
     pub shifted: Vec<bool>,
     /// RPCs whose network is restored together with the service.
     pub nets: Vec<Vec<usize>>,
@@ -106,14 +108,19 @@ impl Evidence {
             amplitudes.push(mine.amplitude);
             shares.push(mine.share);
         }
+        let is_dark = |j: usize| net.served(j).all(|i| net.rpcs[i].kind == RpcKind::ClientOnly);
+        let dark: Vec<bool> = (0..net.services.len()).map(is_dark).collect();
         Self {
             features: (0..net.services.len()).map(|j| features(&situations, j)).collect(),
             used: (0..net.services.len())
                 .map(|j| std::array::from_fn(|r| over(&|s| s.used[j][r])))
                 .collect(),
             shifted: (0..net.services.len())
-                .map(|j| !has_network_metrics[j] && is_shifted(inquiry, j, &delays, gate))
+                .map(|j| {
+                    !has_network_metrics[j] && dark[j] && is_shifted(inquiry, j, &delays, gate)
+                })
                 .collect(),
+            dark,
             latents: (0..net.services.len()).map(|j| over(&|s| s.latents[j])).collect(),
             busy: (0..net.services.len()).map(|j| over(&|s| s.busy[j].unwrap_or(0.0))).collect(),
             slowness: (0..net.services.len()).map(|j| over(&|s| s.slowness[j])).collect(),
@@ -208,7 +215,6 @@ fn delay(situations: &[Situation], i: usize) -> Option<Delay> {
 /// Whether everything that service `j` is asked for, as far as it is late, is late by a constant.
 fn is_shifted(inquiry: &Inquiry<'_>, j: usize, delays: &[Option<Delay>], gate: f64) -> bool {
     let net = inquiry.net();
-    let is_dark = net.served(j).all(|i| net.rpcs[i].kind == RpcKind::ClientOnly);
     let late: Vec<usize> =
         net.served(j).filter(|i| delays[*i].is_some_and(|d| d.all > gate)).collect();
     let is_constant = |i: &usize| {
@@ -218,7 +224,7 @@ fn is_shifted(inquiry: &Inquiry<'_>, j: usize, delays: &[Option<Delay>], gate: f
         let rise = |q: usize| median(seen().map(|w| f64::from(w.client.0[q] - then.client.0[q])));
         Some(rise(UPPER)? <= CONSTANT * rise(MIDDLE)?)
     };
-    is_dark && !late.is_empty() && late.iter().all(|i| is_constant(i) == Some(true))
+    !late.is_empty() && late.iter().all(|i| is_constant(i) == Some(true))
 }
 
 fn features(situations: &[Situation], j: usize) -> Vec<(Name, Resource, f64)> {

@@ -55,13 +55,13 @@ pub(super) fn resource_of(
     let network_z = z[Resource::Network.index()];
     // Who is slow by itself and computes more than ever, computes for too long; who waits does not compute.
     let busy = || (evidence.busy[j] > BUSY).then_some(Resource::Cpu);
-    let is_dark = || evidence.shifted[j].then_some(Resource::Network);
+    let shifted = || evidence.shifted[j].then_some(Resource::Network);
     if shortage.accused.is_empty() {
         let does_it = shortage.relief.network > NETWORK_SHARE * shortage.relief.server;
-        return (network_z > gate && does_it)
+        return (network_z > gate && (does_it || evidence.dark[j]))
             .then_some(Resource::Network)
             .or_else(busy)
-            .or_else(is_dark);
+            .or_else(shifted);
     }
     let is_measured = evidence.has_network_metrics[j];
     if shortage.is_network(is_measured, evidence.delays[j]) {
@@ -79,7 +79,7 @@ pub(super) fn resource_of(
     // Others use as much and nobody waits for it, so from use alone no effect can be learnt and none is asked for: it is
     // not the effect of waiting, and at a culprit of all services it is hardly there by chance.
     let used = || loudest(&evidence.used[j]).filter(|r| evidence.used[j][r.index()] > SUSPICIOUS);
-    busy().or_else(|| strong.or_else(used).filter(is_there)).or_else(is_dark)
+    busy().or_else(|| strong.or_else(used).filter(is_there)).or_else(shifted)
 }
 
 /// The resource of the server side that is furthest from normal.
