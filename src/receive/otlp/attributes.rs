@@ -54,10 +54,74 @@ pub(super) fn place<T>(text: impl Fn(usize) -> Option<T>) -> Place<T> {
 }
 
 /// The other side of a call; `text` gives the value of an attribute by its place in [`OF_CLIENT`].
-pub(super) fn peer<T>(text: impl Fn(usize) -> Option<T>) -> Option<(T, PeerKind)> {
+pub(super) fn peer<'a>(text: impl Fn(usize) -> Option<&'a str>) -> Option<(&'a str, PeerKind)> {
     let first = |keys: &[usize]| keys.iter().find_map(|k| text(*k));
     let database = first(&DATABASE);
     let kind = if database.is_some() { PeerKind::Database } else { PeerKind::Service };
     let name = first(&PEER).or(database).or_else(|| first(&BROKER))?;
-    Some((name, kind))
+    Some((service_of(name), kind))
+}
+
+/// Kubernetes names a service within its cluster `redis.shop.svc.cluster.local`, or `redis.shop.svc`, and one pod of
+/// a headless service `redis-0.redis.shop.svc.cluster.local`. The service is `redis`, as its metrics have it: under
+/// the long name latencies and metrics of a store without spans would never meet.
+fn service_of(name: &str) -> &str {
+    const MARK: &str = ".svc";
+    let is_label = |at: &usize| is_rest(&name[at + MARK.len()..]);
+    let Some(end) = name.match_indices(MARK).map(|(at, _)| at).find(is_label) else {
+        return name;
+    };
+    let mut labels = name[..end].rsplit('.');
+    let (namespace, service) = (labels.next(), labels.next());
+    let pod = labels.next();
+    let is_long = labels.next().is_some() || pod == Some("") || namespace == Some("");
+    match service {
+        Some(service) if !service.is_empty() && !is_long => service,
+        _ => name,
+    }
+}
+
+/// Whether this may follow `.svc`: nothing, or the domain of the cluster, perhaps with a port.
+fn is_rest(domain: &str) -> bool {
+    domain.is_empty() || domain.starts_with('.') || domain.starts_with(':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_within_a_cluster_is_that_of_its_service() {
+        for (name, service) in [
+            ("redis.shop.svc.cluster.local", "redis"),
+            ("redis.shop.svc.cluster.local.", "redis"),
+            ("redis.shop.svc.k8s.example.com", "redis"),
+            ("redis.shop.svc", "redis"),
+            ("redis.shop.svc:6379", "redis"),
+            ("redis-0.redis.shop.svc.cluster.local", "redis"),
+            ("redis.svc-a.svc.cluster.local", "redis"),
+        ] {
+            assert_eq!(service_of(name), service, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_other_name_stays_as_it_is() {
+        for name in [
+            "redis",
+            "redis.shop",
+            "db.example.com",
+            "a.svcs.example.com",
+            "shop.svc.cluster.local",
+            ".svc",
+            "..svc",
+            "a..svc",
+            ".a.b.svc",
+            "a.b.c.d.svc",
+            "10.0.0.7",
+            "",
+        ] {
+            assert_eq!(service_of(name), name);
+        }
+    }
 }
