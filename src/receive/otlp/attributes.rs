@@ -15,7 +15,10 @@ pub(super) const OF_RESOURCE: [&str; 7] = [
 ];
 const SERVICE: [usize; 1] = [0];
 const REPLICA: [usize; 5] = [1, 2, 3, 4, 5];
-const NODE: [usize; 2] = [6, 5];
+const POD: usize = 1;
+const CONTAINER: usize = 4;
+const HOST: usize = 5;
+const NODE: usize = 6;
 
 /// Attributes of a client's or producer's span that are read, by new and old semantic conventions: what
 /// names the peer, best first; what makes it a database, the last two of which name it when nothing else
@@ -48,9 +51,16 @@ pub(super) struct Place<T> {
 }
 
 /// `text` gives the value of an attribute by its place in [`OF_RESOURCE`].
-pub(super) fn place<T>(text: impl Fn(usize) -> Option<T>) -> Place<T> {
+pub(super) fn place<'a>(text: impl Fn(usize) -> Option<&'a str>) -> Place<&'a str> {
     let first = |keys: &[usize]| keys.iter().find_map(|k| text(*k));
-    Place { service: first(&SERVICE), replica: first(&REPLICA), node: first(&NODE) }
+    // In a container SDKs take its own name for that of the host: the pod's, or the beginning of the container's id.
+    const SHORT_ID: usize = 12;
+    let is_own = |host: &&str| {
+        let is_id = |id: &str| host.len() >= SHORT_ID && id.starts_with(*host);
+        text(POD) == Some(*host) || text(CONTAINER).is_some_and(is_id)
+    };
+    let node = text(NODE).or_else(|| text(HOST).filter(|host| !is_own(host)));
+    Place { service: first(&SERVICE), replica: first(&REPLICA), node }
 }
 
 /// The other side of a call; `text` gives the value of an attribute by its place in [`OF_CLIENT`].
@@ -89,6 +99,28 @@ fn is_rest(domain: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_container_that_takes_itself_for_a_host_is_on_no_node() {
+        let id = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+        for (known, node) in [
+            (&[("host.name", "n1")][..], Some("n1")),
+            (&[("host.name", "n1"), ("k8s.pod.name", "cart-0")], Some("n1")),
+            (&[("host.name", "cart-0"), ("k8s.pod.name", "cart-0")], None),
+            (&[("host.name", "0a1b2c3d4e5f"), ("container.id", id)], None),
+            (&[("host.name", "n1"), ("container.id", id)], Some("n1")),
+            (&[("host.name", "0a1b"), ("container.id", id)], Some("0a1b")),
+            (
+                &[("host.name", "cart-0"), ("k8s.pod.name", "cart-0"), ("k8s.node.name", "n1")],
+                Some("n1"),
+            ),
+        ] {
+            let text = |k: usize| Some(known.iter().find(|(key, _)| *key == OF_RESOURCE[k])?.1);
+            let place = place(text);
+            assert_eq!(place.node, node, "{known:?}");
+            assert!(place.replica.is_some());
+        }
+    }
 
     #[test]
     fn a_name_within_a_cluster_is_that_of_its_service() {
