@@ -30,6 +30,8 @@ struct Bound {
     target: usize,
     /// Host of a replica, empty when unknown.
     node: Name,
+    /// The same by its address.
+    address: Name,
     feeds: Vec<(usize, Part)>,
 }
 
@@ -39,6 +41,8 @@ pub(super) struct Seen {
     pub(super) row: Row,
     /// Where it is, as the first series that knows says.
     pub(super) node: Name,
+    /// The same by its address, as the same series says.
+    pub(super) address: Name,
 }
 
 /// As how many series one with these labels counts.
@@ -112,11 +116,12 @@ impl Followed {
                 Slot(self.states.len() - 1)
             }
         };
-        let Binding { target, node, feeds, .. } = binding;
+        let Binding { target, node, address, feeds, .. } = binding;
         let labels = labels.clone();
         self.weight += weight(&labels);
         self.states[slot.0] = Some(Hot { labels: labels.clone(), state });
-        self.bounds[slot.0] = Some(Bound { target: self.targets.take(target), node, feeds });
+        let target = self.targets.take(target);
+        self.bounds[slot.0] = Some(Bound { target, node, address, feeds });
         self.slots.insert(labels, slot);
         self.next = slot.0 + 1;
         slot
@@ -146,7 +151,7 @@ impl Followed {
             let Some(value) = hot.state.close(start_ms) else { continue };
             let seen = seen[bound.target].get_or_insert_with(Seen::default);
             if seen.node.is_empty() && !bound.node.is_empty() {
-                seen.node = bound.node.clone();
+                (seen.node, seen.address) = (bound.node.clone(), bound.address.clone());
             }
             for (feature, part) in &bound.feeds {
                 let parts = seen.row.at(*feature);
@@ -189,7 +194,8 @@ mod tests {
     fn follow(followed: &mut Followed, labels: &Labels) -> usize {
         let target = Target::Node("n1".into());
         let (kind, feeds) = (MetricKind::Gauge, vec![(0, Part::Value)]);
-        let binding = Binding { target, node: Name::default(), kind, feeds };
+        let (node, address) = (Name::default(), Name::default());
+        let binding = Binding { target, node, address, kind, feeds };
         followed.insert(labels, binding, SeriesState::new(kind, 30_000, 300_000)).0
     }
 

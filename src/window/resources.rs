@@ -113,12 +113,15 @@ impl Resources {
         let table = self.followed.add_up(start_ms);
         let stale_ms = self.stale_ms;
         // Spans name the host as operators do; the host part of `instance` is only an address.
-        for (target, Seen { node, .. }) in &table {
+        let mut hosts = BTreeSet::new();
+        for (target, Seen { node, address, .. }) in &table {
             let Target::Replica { service, replica } = target else { continue };
             let at = (service.clone(), replica.clone());
             if let Some(place) = self.places.get_mut(&at) {
                 place.seen_ms = place.seen_ms.max(start_ms);
+                hosts.extend([node, address].map(|other| (place.node.clone(), other.clone())));
             } else {
+                hosts.insert((node.clone(), address.clone()));
                 self.locate(&at.0, &at.1, node, start_ms);
             }
         }
@@ -130,7 +133,7 @@ impl Resources {
             if is_full { stale_ms.min(SILENT_WHEN_FULL * self.interval_ms) } else { stale_ms };
         let since_ms = start_ms.saturating_sub(patience_ms);
         self.followed.forget(since_ms);
-        self.assemble(table)
+        self.assemble(table, &hosts)
     }
 
     /// Gives back what can be had again: series known to be nobody's.
@@ -143,7 +146,12 @@ impl Resources {
         self.followed.forget(start_ms.saturating_sub(SILENT_WHEN_FULL * self.interval_ms));
     }
 
-    fn assemble(&self, table: Vec<(Target, Seen)>) -> Vec<ServiceWindow> {
+    /// `hosts`: what replicas call their host, and what else it is called.
+    fn assemble(
+        &self,
+        table: Vec<(Target, Seen)>,
+        hosts: &BTreeSet<(Name, Name)>,
+    ) -> Vec<ServiceWindow> {
         let mut services: BTreeMap<Name, BTreeMap<Name, (Name, Row)>> = BTreeMap::new();
         let mut rest: HashMap<Target, Row> = HashMap::default();
         for (target, Seen { row, .. }) in table {
@@ -158,6 +166,7 @@ impl Resources {
                 }
             }
         }
+        name_hosts(&mut rest, hosts);
         self.add_replicas_known_by_spans(&mut services, &rest);
         // A service that is only probed still has features.
         for target in rest.keys() {
@@ -225,6 +234,19 @@ impl Resources {
     }
 }
 
+/// The metrics of a host come under the address its exporter is scraped at, where nobody has labelled them with its
+/// name; series of the replicas there say both. They go by the name, too.
+fn name_hosts(rest: &mut HashMap<Target, Row>, hosts: &BTreeSet<(Name, Name)>) {
+    for (name, other) in hosts.iter().filter(|(name, _)| !name.is_empty()) {
+        let name = Target::Node(name.clone());
+        if !rest.contains_key(&name)
+            && let Some(row) = rest.get(&Target::Node(other.clone()))
+        {
+            rest.insert(name, row.clone());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,6 +303,32 @@ mod tests {
             [("__name__", "node_pressure_cpu_waiting_seconds_total"), ("instance", "n1:9100")];
         feed(&mut r, &pressure, &[(0, 0.0), (30_000, 6.0)]).unwrap();
         assert_eq!(feature(&r.close(0), "cart", "node_cpu_pressure").by_replica, [Some(0.2)]);
+    }
+
+    #[test]
+    fn metrics_of_a_host_without_its_name_reach_replicas_whose_series_have_name_and_address() {
+        let mut r = Resources::new(&Config::default());
+        r.locate(&"cart".into(), &"cart-0".into(), &"n1".into(), 0);
+        let cpu = ("__name__", "container_cpu_usage_seconds_total");
+        let at = ("instance", "10.0.0.7:10250");
+        let labelled = [("container", "stock"), at, ("node", "n1"), ("pod", "stock-0")];
+        let plain = [("container", "cart"), at, ("pod", "cart-0")];
+        for own in [&labelled[..], &plain[..]] {
+            let labels: Vec<_> = [cpu].into_iter().chain(own.iter().copied()).collect();
+            feed(&mut r, &labels, &[(0, 0.0), (30_000, 3.0)]).unwrap();
+        }
+        let pressure = [
+            ("__name__", "node_pressure_cpu_waiting_seconds_total"),
+            ("instance", "10.0.0.7:9100"),
+        ];
+        feed(&mut r, &pressure, &[(0, 0.0), (30_000, 6.0)]).unwrap();
+        let windows = r.close(0);
+        for (service, replica) in [("stock", "stock-0"), ("cart", "cart-0")] {
+            let of = feature(&windows, service, "node_cpu_pressure");
+            assert_eq!(of.by_replica, [Some(0.2)], "{service}");
+            let window = windows.iter().find(|w| &*w.service == service).unwrap();
+            assert_eq!(window.replicas, [Replica { name: replica.into(), node: "n1".into() }]);
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) struct Binding {
     pub(super) target: Target,
     /// Host of a replica, empty when unknown.
     pub(super) node: Name,
+    /// The same by its address, as exporters are scraped at it; empty when unknown.
+    pub(super) address: Name,
     pub(super) kind: MetricKind,
     /// (index into the feature table, part)
     pub(super) feeds: Vec<(usize, Part)>,
@@ -123,6 +125,7 @@ impl Binder {
         // The exporter of limits runs anywhere: it does not say where the replica is.
         let is_measured = feeds.iter().any(|(_, part)| *part == Part::Value);
         let node = if is_measured { self.node(values) } else { None };
+        let address = if is_measured { self.host(values) } else { None };
         let target = match scope {
             Scope::Node => Target::Node(self.node(values)?),
             Scope::Probe => {
@@ -133,7 +136,8 @@ impl Binder {
                 replica: name(values, &self.replicas).unwrap_or_default(),
             },
         };
-        Some(Binding { target, node: node.unwrap_or_default(), kind, feeds })
+        let (node, address) = (node.unwrap_or_default(), address.unwrap_or_default());
+        Some(Binding { target, node, address, kind, feeds })
     }
 
     fn node(&self, values: &Values<'_>) -> Option<Name> {
