@@ -1,11 +1,9 @@
 //! Normal values: the median of everything measured while QoS was met (paper 4.2).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::data::{
-    FeatureWindow, Frame, Interval, Name, Percentiles, RpcKey, RpcWindow, ServiceWindow,
-};
+use super::columns::{self, Column};
+use crate::data::{FeatureWindow, Frame, Interval, Percentiles, RpcWindow, ServiceWindow};
 use crate::stats::median;
 
 /// Fewer intervals than this before the range make intervals after it count, too.
@@ -44,54 +42,48 @@ pub fn normal_frame(frames: &[&Frame]) -> Frame {
 }
 
 fn rpcs(frames: &[&Frame]) -> Vec<RpcWindow> {
-    let mut by_key: BTreeMap<&RpcKey, Vec<&RpcWindow>> = BTreeMap::new();
-    for window in frames.iter().flat_map(|f| &f.rpcs) {
-        by_key.entry(&window.key).or_default().push(window);
-    }
-    by_key
-        .into_iter()
-        .map(|(key, windows)| {
-            let middle = |pick: &dyn Fn(&RpcWindow) -> &Percentiles| {
-                Percentiles(std::array::from_fn(|q| {
-                    let values = windows.iter().map(|w| f64::from(pick(w).0[q]));
-                    median(values).unwrap_or(0.0) as f32
-                }))
-            };
-            RpcWindow {
-                key: key.clone(),
-                kind: windows[windows.len() - 1].kind,
-                count: median(windows.iter().map(|w| w.count as f64)).unwrap_or(0.0).round() as u64,
-                failed: 0,
-                seen_ratio: 1.0,
-                client: middle(&|w| &w.client),
-                server: middle(&|w| &w.server),
-                request: middle(&|w| &w.request),
-                response: middle(&|w| &w.response),
-            }
-        })
-        .collect()
+    let of = |column: Column<'_, RpcWindow>| {
+        let middle = |pick: fn(&RpcWindow) -> &Percentiles| {
+            Percentiles(std::array::from_fn(|q| {
+                median(column.iter().map(|(_, w)| f64::from(pick(w).0[q]))).unwrap_or(0.0) as f32
+            }))
+        };
+        let server = middle(|w| &w.server);
+        // Seen from one side only, both are the same.
+        let is_one = column.iter().all(|(_, w)| w.client == w.server);
+        let (_, newest) = column[column.len() - 1];
+        let count = median(column.iter().map(|(_, w)| w.count as f64)).unwrap_or(0.0);
+        RpcWindow {
+            key: newest.key.clone(),
+            kind: newest.kind,
+            count: count.round() as u64,
+            failed: 0,
+            seen_ratio: 1.0,
+            client: if is_one { server } else { middle(|w| &w.client) },
+            server,
+            request: middle(|w| &w.request),
+            response: middle(|w| &w.response),
+        }
+    };
+    columns::rpcs(frames).into_iter().map(of).collect()
 }
 
 fn services(frames: &[&Frame]) -> Vec<ServiceWindow> {
-    let mut by_name: BTreeMap<&Name, BTreeMap<&Name, Vec<&FeatureWindow>>> = BTreeMap::new();
-    for service in frames.iter().flat_map(|f| &f.services) {
-        let features = by_name.entry(&service.service).or_default();
-        for feature in &service.features {
-            features.entry(&feature.name).or_default().push(feature);
+    let feature = |column: Column<'_, FeatureWindow>| {
+        let middle = |p: usize| median(column.iter().map(|(_, w)| w.percentiles[p])).unwrap_or(0.0);
+        let first = middle(0);
+        // One replica is all percentiles.
+        let is_one = |p: usize| column.iter().all(|(_, w)| w.percentiles[p] == w.percentiles[0]);
+        FeatureWindow {
+            percentiles: std::array::from_fn(|p| if is_one(p) { first } else { middle(p) }),
+            by_replica: Vec::new(),
+            ..column[0].1.clone()
         }
-    }
-    let feature = |windows: Vec<&FeatureWindow>| {
-        let percentiles = std::array::from_fn(|p| {
-            median(windows.iter().map(|w| w.percentiles[p])).unwrap_or(0.0)
-        });
-        FeatureWindow { percentiles, by_replica: Vec::new(), ..windows[0].clone() }
     };
-    by_name
-        .into_iter()
-        .map(|(service, features)| ServiceWindow {
-            service: service.clone(),
-            replicas: Vec::new(),
-            features: features.into_values().map(feature).collect(),
-        })
-        .collect()
+    let of = |column: Column<'_, ServiceWindow>| ServiceWindow {
+        service: column[0].1.service.clone(),
+        replicas: Vec::new(),
+        features: columns::features(&column).into_iter().map(feature).collect(),
+    };
+    columns::services(frames).into_iter().map(of).collect()
 }
