@@ -27,6 +27,7 @@ mod policy;
 mod predict;
 mod pressure;
 mod quality;
+mod readings;
 mod refine;
 mod refresh;
 mod reshape;

@@ -1,9 +1,12 @@
 //! The trained model as a [`Mechanism`]: abduction, action, prediction.
 
+use std::sync::Arc;
+
 use super::abduct::{Abducted, Latent};
 use super::features::{FeatureModel, Inputs};
 use super::infer::Evaluator;
 use super::layout::delay_level;
+use super::readings::Readings;
 use super::refresh::Affected;
 use super::reshape::Matching;
 use super::slowness::{Calm, Excess, Slowest};
@@ -46,8 +49,17 @@ pub struct Model {
 struct Seen<'a> {
     model: &'a Model,
     frame: &'a Frame,
-    normal: &'a Frame,
+    normal: Arc<Normal<'a>>,
+    readings: Readings,
     scene: Scene<'a>,
+}
+
+/// What is normal, as a model sees it.
+#[derive(Debug)]
+struct Normal<'a> {
+    frame: &'a Frame,
+    readings: Readings,
+    inputs: Inputs,
 }
 
 impl Model {
@@ -56,6 +68,20 @@ impl Model {
         let inputs = self.features.inputs(frame, &self.net);
         let observed = self.evaluator.layout.observe(frame, &self.net);
         (self.evaluator.abduct(observed, &inputs), inputs)
+    }
+
+    fn normal<'a>(&self, frame: &'a Frame) -> Normal<'a> {
+        let readings = self.features.read(frame, &self.net);
+        let inputs = self.features.normal_inputs(&readings);
+        Normal { frame, readings, inputs }
+    }
+
+    fn case<'a>(&'a self, frame: &'a Frame, normal: Arc<Normal<'a>>) -> Seen<'a> {
+        let readings = self.features.read(frame, &self.net);
+        let observed = self.evaluator.layout.observe(frame, &self.net);
+        let seen = self.evaluator.abduct(observed, &self.features.inputs_of(&readings));
+        let scene = Scene::new(&self.evaluator, seen, &normal.inputs);
+        Seen { model: self, frame, normal, readings, scene }
     }
 
     /// Learns how slow everything is by itself, and how it looks, while QoS is met.
@@ -169,10 +195,18 @@ impl Mechanism for Model {
     }
 
     fn abduct<'a>(&'a self, frame: &'a Frame, normal: &'a Frame) -> Box<dyn Case + 'a> {
-        let (seen, _) = self.look_at(frame);
-        let inputs = self.features.normal_inputs(normal, &self.net);
-        let scene = Scene::new(&self.evaluator, seen, &inputs);
-        Box::new(Seen { model: self, frame, normal, scene })
+        Box::new(self.case(frame, Arc::new(self.normal(normal))))
+    }
+
+    fn abduct_all<'a>(
+        &'a self,
+        frames: &[&'a Frame],
+        normal: &'a Frame,
+    ) -> Vec<Box<dyn Case + 'a>> {
+        let normal = Arc::new(self.normal(normal));
+        let case =
+            |f: &&'a Frame| -> Box<dyn Case + 'a> { Box::new(self.case(f, Arc::clone(&normal))) };
+        frames.iter().map(case).collect()
     }
 
     fn quality(&self) -> &Quality {
@@ -187,7 +221,7 @@ impl Case for Seen<'_> {
 
     fn situation(&self) -> Situation {
         let model = self.model;
-        let scores = model.features.scores(self.frame, self.normal, &model.net);
+        let scores = model.features.scores_of(&self.readings, &self.normal.readings);
         let mut own = vec![Deviations::default(); scores.len()];
         let mut hosts = own.clone();
         let mut used = vec![[0.0_f64; 4]; scores.len()];
@@ -225,7 +259,7 @@ impl Case for Seen<'_> {
             features,
             slowness: model.slowness(&slow),
             latents: self.scene.seen.server.iter().map(Latent::shift).collect(),
-            delays: model.delay_scores(self.frame, self.normal, &slow),
+            delays: model.delay_scores(self.frame, self.normal.frame, &slow),
         }
     }
 }
