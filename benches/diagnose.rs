@@ -8,9 +8,9 @@ use std::sync::Arc;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use sage::data::{Alert, AlertKey, AlertStatus, Frame};
-use sage::diagnose::{Config, Question, diagnose, normal_frame};
+use sage::diagnose::{Config, Question, Verdict, diagnose, normal_frame};
 use sage::graph::{Hypothesis, Mechanism, Query, Restore, What};
-use sage::lab::sim::{random_graph, social_network};
+use sage::lab::sim::{AppSpec, Fault, FaultKind, Step, gateway, random_graph, social_network};
 use sage::model::Model;
 use support::Watched;
 
@@ -98,28 +98,100 @@ fn every_rpc_in_every_world_1000_services(bencher: Bencher) {
         .bench(|| model.abduct(frame, &normal).answer(&queries, &rpcs));
 }
 
-/// From an alert to its verdict: targets, range, normal values, baseline, counterfactuals, resource.
-#[divan::bench]
-fn whole_diagnosis_social_network(bencher: Bencher) {
-    let watched = Watched::new(&social_network(), FRAMES);
-    let (model, (frame, _)) = (watched.train(STEPS), case(&watched));
-    let alert = Alert {
+/// A whole diagnosis of the newest violating frames: targets, range, normal values, baseline, evidence,
+/// counterfactuals, resources, probabilities, path.
+fn whole(watched: &Watched, model: &Model, alert: &Alert, config: &Config) -> Verdict {
+    diagnose(&Question {
+        last_ended: None,
+        alert,
+        history: &watched.frames,
+        watermark: None,
+        targets: std::slice::from_ref(&watched.target),
+        mechanism: Some(model),
+        config,
+    })
+}
+
+fn alert(watched: &Watched, frame: &Frame) -> Alert {
+    Alert {
         key: AlertKey { fingerprint: "bench".into(), starts_at: frame.interval.end },
         status: AlertStatus::Firing,
         labels: BTreeMap::from([("service".into(), watched.target.service.clone())]),
         annotations: BTreeMap::new(),
         ends_at: None,
-    };
-    let config = Config::default();
-    bencher.bench(|| {
-        diagnose(&Question {
-            last_ended: None,
-            alert: &alert,
-            history: &watched.frames,
-            watermark: None,
-            targets: std::slice::from_ref(&watched.target),
-            mechanism: Some(&model),
-            config: &config,
-        })
-    });
+    }
+}
+
+#[divan::bench]
+fn whole_diagnosis_social_network(bencher: Bencher) {
+    let watched = Watched::new(&social_network(), FRAMES);
+    let (model, (frame, _)) = (watched.train(STEPS), case(&watched));
+    let (alert, config) = (alert(&watched, &frame), Config::default());
+    bencher.bench(|| whole(&watched, &model, &alert, &config));
+}
+
+/// Calm intervals before the alert, and violating ones: as many of both as a diagnosis looks at.
+const PAST: usize = 240;
+const STRUCK: usize = 8;
+/// Services of the generated applications.
+const SIZES: [usize; 3] = [25, 250, 1000];
+
+/// Every request passes one gateway, so whatever happens to any service matters to the target. Of `struck`
+/// services, callers before callees along the first pages, each is short of processor time.
+fn scale(bencher: Bencher, services: usize, struck: usize) {
+    let app = gateway(services, 1);
+    let fault = |service| Fault { service, kind: FaultKind::Cpu, strength: 3.0, replica: None };
+    let faults: Vec<Fault> = called(&app).into_iter().take(struck).map(fault).collect();
+    let mut watched = Watched::struck(&app, &faults, STRUCK);
+    let model = watched.train([1, 1]);
+    // So that every struck interval is one of the episode.
+    let observed =
+        watched.frames.iter().rev().take(STRUCK).filter_map(|f| watched.target.observed_ms(f));
+    watched.target.target_ms =
+        watched.target.target_ms.min(0.99 * observed.fold(f64::MAX, f64::min));
+    let watched = watched.with_past(PAST);
+    let newest = watched.frames.last().expect("there are frames").clone();
+    let (alert, config) = (alert(&watched, &newest), Config::default());
+    let verdict = whole(&watched, &model, &alert, &config);
+    let abnormal = verdict.services.iter().filter(|s| s.probability != 0.0).count();
+    bencher.counter(ItemsCount::new(abnormal)).bench(|| whole(&watched, &model, &alert, &config));
+}
+
+/// Services in the order in which the requests of one page after another reach them; the gateway is not among
+/// them.
+fn called(app: &AppSpec) -> Vec<usize> {
+    let gateway = app.entries[0].service;
+    let mut waiting: Vec<(usize, usize)> =
+        app.entries.iter().map(|e| (e.service, e.op)).rev().collect();
+    let mut order = Vec::new();
+    while let Some((service, op)) = waiting.pop() {
+        if service != gateway && !order.contains(&service) {
+            order.push(service);
+        }
+        for step in &app.services[service].ops[op].steps {
+            let calls = match step {
+                Step::Call(call) | Step::Publish(call) => std::slice::from_ref(call),
+                Step::Parallel(calls) => calls,
+                Step::Cpu { .. } | Step::Disk { .. } => &[],
+            };
+            waiting.extend(calls.iter().map(|c| (c.service, c.op)));
+        }
+    }
+    order
+}
+
+/// Items are services that are abnormal.
+#[divan::bench(args = SIZES, sample_count = 10)]
+fn whole_diagnosis_one_abnormal(bencher: Bencher, services: usize) {
+    scale(bencher, services, 1);
+}
+
+#[divan::bench(args = SIZES, sample_count = 10)]
+fn whole_diagnosis_ten_abnormal(bencher: Bencher, services: usize) {
+    scale(bencher, services, 10);
+}
+
+#[divan::bench(args = SIZES, sample_count = 10)]
+fn whole_diagnosis_hundred_abnormal(bencher: Bencher, services: usize) {
+    scale(bencher, services, 100);
 }

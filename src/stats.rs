@@ -5,11 +5,18 @@ pub const MAD_TO_SIGMA: f64 = 1.4826;
 
 /// The `q` quantile of the finite values, linearly interpolated; `None` when there are none.
 pub fn quantile(values: impl IntoIterator<Item = f64>, q: f64) -> Option<f64> {
-    let mut sorted: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let last = sorted.len().checked_sub(1)?;
+    let mut finite: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
+    let last = finite.len().checked_sub(1)?;
+    let first = finite[0];
+    if finite.iter().all(|v| *v == first) {
+        return Some(first);
+    }
     let at = q.clamp(0.0, 1.0) * last as f64;
-    let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+    // Two of them have to be in place, not all.
+    let (_, low, above) = finite.select_nth_unstable_by(at.floor() as usize, f64::total_cmp);
+    let low = *low;
+    let next = above.iter().copied().min_by(f64::total_cmp);
+    let high = next.filter(|_| at.fract() > 0.0).unwrap_or(low);
     Some(low + (high - low) * at.fract())
 }
 
@@ -58,6 +65,22 @@ mod tests {
         assert_eq!(median(values), Some(2.0));
         assert_eq!(quantile(values, 0.25), Some(1.5));
         assert_eq!(median([f64::NAN]), None);
+    }
+
+    /// Two values are put in their places instead of all; sorting finds the same ones.
+    #[test]
+    fn quantiles_are_what_sorting_finds() {
+        for count in 1..40 {
+            let values: Vec<f64> = (0..count).map(|n| f64::from(n * 7919 % 31) / 3.0).collect();
+            let mut sorted = values.clone();
+            sorted.sort_unstable_by(f64::total_cmp);
+            for q in [0.0, 0.1, 0.25, 0.5, 0.9, 0.999, 1.0] {
+                let at = q * f64::from(count - 1);
+                let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
+                let expected = low + (high - low) * at.fract();
+                assert_eq!(quantile(values.iter().copied(), q), Some(expected), "{count} {q}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::data::{ANY_OP, BaselineScore, Frame, RpcKey};
+use super::columns::{self, Column};
+use crate::data::{ANY_OP, BaselineScore, Frame, RpcKey, RpcWindow};
 use crate::stats::{median, quantile};
 
 /// A spread smaller than this share of the median counts as that.
@@ -41,7 +42,7 @@ impl<'a> Series<'a> {
 /// Scores every service of `now`, best first. The score of a service is the largest deviation of
 /// any of its metrics or of the part of its latency that is its own.
 pub(super) fn baseline(now: &[&Frame], normal: &[&Frame]) -> Vec<BaselineScore> {
-    let (now, then) = (columns(now), columns(normal));
+    let (now, then) = (series(now), series(normal));
     let (largest_now, largest) = (largest(&now), largest(&then));
     let mut best: BTreeMap<&str, f64> = BTreeMap::new();
     for (series, values) in &now {
@@ -66,9 +67,9 @@ pub(super) fn baseline(now: &[&Frame], normal: &[&Frame]) -> Vec<BaselineScore> 
 }
 
 /// The largest level of each kind at any service.
-fn largest<'a>(columns: &HashMap<Series<'a>, Vec<f64>>) -> HashMap<&'a str, f64> {
+fn largest<'a>(all: &HashMap<Series<'a>, Vec<f64>>) -> HashMap<&'a str, f64> {
     let mut largest: HashMap<&str, f64> = HashMap::new();
-    for (series, values) in columns {
+    for (series, values) in all {
         let level = largest.entry(series.kind()).or_insert(0.0);
         *level = values.iter().fold(*level, |a, b| a.max(b.abs()));
     }
@@ -76,43 +77,56 @@ fn largest<'a>(columns: &HashMap<Series<'a>, Vec<f64>>) -> HashMap<&'a str, f64>
 }
 
 /// The values of every series, frame by frame.
-fn columns<'a>(frames: &[&'a Frame]) -> HashMap<Series<'a>, Vec<f64>> {
-    let mut columns: HashMap<Series<'a>, Vec<f64>> = HashMap::new();
-    for frame in frames {
-        for service in &frame.services {
-            for feature in &service.features {
-                let series = Series::Feature { service: &service.service, name: &feature.name };
-                columns.entry(series).or_default().push(feature.level());
-            }
-        }
-        for (rpc, own) in own_latencies(frame) {
-            columns.entry(Series::OwnLatency(rpc)).or_default().push(own);
+fn series<'a>(frames: &[&'a Frame]) -> HashMap<Series<'a>, Vec<f64>> {
+    let mut series = HashMap::new();
+    for windows in columns::services(frames) {
+        let service = &windows[0].1.service;
+        for feature in columns::features(&windows) {
+            let key = Series::Feature { service, name: &feature[0].1.name };
+            series.insert(key, feature.iter().map(|(_, window)| window.level()).collect());
         }
     }
-    columns
+    let rpcs = columns::rpcs(frames);
+    let own = own_latencies(&rpcs, frames.len());
+    series.extend(rpcs.iter().zip(own).map(|(c, own)| (Series::OwnLatency(&c[0].1.key), own)));
+    series
 }
 
-/// Median server latency of every RPC less what the operation waits for its callees.
-fn own_latencies(frame: &Frame) -> impl Iterator<Item = (&RpcKey, f64)> {
-    let mut waits: HashMap<(&str, &str), f64> = HashMap::new();
-    let mut served: HashMap<(&str, &str), f64> = HashMap::new();
-    for rpc in &frame.rpcs {
-        let count = rpc.count as f64;
-        *waits.entry((&rpc.key.caller, &rpc.key.caller_op)).or_default() +=
-            f64::from(rpc.client.0[0]) * count;
-        *served.entry((&rpc.key.callee, &rpc.key.op)).or_default() += count;
-        if &*rpc.key.op != ANY_OP {
-            *served.entry((&rpc.key.callee, ANY_OP)).or_default() += count;
+/// Median server latency of every RPC, frame by frame, less what the operation waits for its callees.
+fn own_latencies(rpcs: &[Column<'_, RpcWindow>], frames: usize) -> Vec<Vec<f64>> {
+    let mut operations: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut number = |service, op| {
+        let next = operations.len();
+        *operations.entry((service, op)).or_insert(next)
+    };
+    // Of every RPC: the operation that waits, the one that serves, and what stands for all of that service.
+    let places: Vec<[usize; 3]> = rpcs
+        .iter()
+        .map(|column| &column[0].1.key)
+        .map(|k| {
+            [number(&*k.caller, &*k.caller_op), number(&k.callee, &k.op), number(&k.callee, ANY_OP)]
+        })
+        .collect();
+    let mut waits = vec![0.0; operations.len() * frames];
+    let mut served = waits.clone();
+    for (column, [from, to, any]) in rpcs.iter().zip(&places) {
+        for (t, rpc) in column {
+            let count = rpc.count as f64;
+            waits[from * frames + t] += f64::from(rpc.client.0[0]) * count;
+            served[to * frames + t] += count;
+            if to != any {
+                served[any * frames + t] += count;
+            }
         }
     }
-    frame.rpcs.iter().map(move |rpc| {
-        let wait = |op: &str| {
-            let operation = (&*rpc.key.callee, op);
-            let requests = served.get(&operation).copied().unwrap_or(0.0).max(1.0);
-            waits.get(&operation).copied().unwrap_or(0.0) / requests
+    let own = |(column, [_, to, any]): (&Column<'_, RpcWindow>, &[usize; 3])| {
+        let of = |(t, rpc): &(usize, &RpcWindow)| {
+            let wait = |n: usize| waits[n * frames + t] / served[n * frames + t].max(1.0);
+            // What all operations wait for, and what this one waits for besides.
+            let own = if to == any { 0.0 } else { wait(*to) };
+            (f64::from(rpc.server.0[0]) - wait(*any) - own).max(0.0)
         };
-        // What all operations wait for, and what this one waits for besides.
-        let own = if &*rpc.key.op == ANY_OP { 0.0 } else { wait(&rpc.key.op) };
-        (&rpc.key, (f64::from(rpc.server.0[0]) - wait(ANY_OP) - own).max(0.0))
-    })
+        column.iter().map(of).collect()
+    };
+    rpcs.iter().zip(&places).map(own).collect()
 }

@@ -1,5 +1,7 @@
 //! Counterfactual questions about the violating intervals, their answers combined.
 
+use std::ops::Range;
+
 use super::tail::Tail;
 use crate::data::{Frame, QosTarget};
 use crate::graph::{Case, CausalNet, Latencies, Mechanism, Query, Situation};
@@ -13,6 +15,11 @@ const SLACK_MIN: f64 = 0.02;
 const SPREAD_MIN: f64 = 0.02;
 /// Draws of the latents per probability.
 const DRAWS: usize = 16;
+/// Up to so many worlds get all of their draws. Of more, those get the rest whose first ones do not agree ...
+const DRAWN_WHOLE: usize = 12;
+const DRAWS_FIRST: usize = 4;
+/// ... that the target would be missed, or met, but for so little.
+const DOUBT_MIN: f64 = 0.002;
 
 /// The violating intervals of one alert, ready to be asked about.
 #[derive(Debug)]
@@ -56,11 +63,12 @@ impl<'a> Inquiry<'a> {
         target: &QosTarget,
     ) -> Option<Self> {
         let net = mechanism.net();
-        let interval = |frame: &'a Frame| {
-            let tail = Tail::new(net, frame, target)?;
-            Some(Violation { frame, tail, case: mechanism.abduct(frame, normal) })
-        };
-        let intervals: Vec<Violation<'_>> = frames.iter().filter_map(|f| interval(f)).collect();
+        let tails: Vec<(&Frame, Tail)> =
+            frames.iter().filter_map(|f| Some((*f, Tail::new(net, f, target)?))).collect();
+        let known: Vec<&Frame> = tails.iter().map(|(frame, _)| *frame).collect();
+        let violation = |((frame, tail), case)| Violation { frame, tail, case };
+        let cases = mechanism.abduct_all(&known, normal);
+        let intervals: Vec<Violation<'_>> = tails.into_iter().zip(cases).map(violation).collect();
         if intervals.is_empty() {
             return None;
         }
@@ -127,16 +135,37 @@ impl<'a> Inquiry<'a> {
     }
 
     /// For each world, the probability that QoS is met there: the latents of what is restored are drawn from
-    /// their prior, and each draw is as likely to meet the target as calm intervals spread.
+    /// their prior, and each draw is as likely to meet the target as calm intervals spread. Where many services
+    /// are slow at once, most are so far from being the reason that a few draws tell.
     pub(super) fn probabilities(&self, queries: &[Query]) -> Vec<f64> {
-        let drawn = |query: &Query| {
-            let query = query.clone();
-            (0..DRAWS).map(move |seed| Query { draw: Some(seed as u64), ..query.clone() })
+        let first = if queries.len() > DRAWN_WHOLE { DRAWS_FIRST } else { DRAWS };
+        let all: Vec<&Query> = queries.iter().collect();
+        let mut met = self.met(&all, 0..first);
+        if first < DRAWS {
+            let is_open = |met: &[f64]| {
+                let sure = |of: fn(f64) -> f64| met.iter().all(|p| of(*p) < DOUBT_MIN);
+                !sure(|p| p) && !sure(|p| 1.0 - p)
+            };
+            let open: Vec<usize> = (0..met.len()).filter(|n| is_open(&met[*n])).collect();
+            let worlds: Vec<&Query> = open.iter().map(|n| &queries[*n]).collect();
+            for (n, rest) in open.into_iter().zip(self.met(&worlds, first..DRAWS)) {
+                met[n].extend(rest);
+            }
+        }
+        met.iter().map(|all| all.iter().sum::<f64>() / all.len() as f64).collect()
+    }
+
+    /// For each world, how likely each of the draws meets the target.
+    fn met(&self, worlds: &[&Query], draws: Range<usize>) -> Vec<Vec<f64>> {
+        let seeds = || draws.clone().map(|seed| Some(seed as u64));
+        let drawn = |world: &&Query| {
+            let world = Query::clone(world);
+            seeds().map(move |draw| Query { draw, ..world.clone() })
         };
-        let draws: Vec<Query> = queries.iter().flat_map(drawn).collect();
+        let queries: Vec<Query> = worlds.iter().flat_map(drawn).collect();
         let met = |a: &Answer| normal_cdf((self.target - a.log_ms) / self.spread);
-        let answers = self.ask(&draws);
-        answers.chunks(DRAWS).map(|all| all.iter().map(met).sum::<f64>() / DRAWS as f64).collect()
+        let answers = self.ask(&queries);
+        answers.chunks(draws.len().max(1)).map(|all| all.iter().map(met).collect()).collect()
     }
 
     /// How well a counterfactual latency of `log_ms` explains the violation, in 0..=1: one half where the

@@ -8,6 +8,7 @@
 
 mod baseline;
 mod book;
+mod columns;
 mod config;
 mod evidence;
 mod inquiry;

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::data::{
-    FeatureWindow, Frame, Interval, Name, Percentiles, RpcKey, RpcWindow, ServiceWindow,
-};
+use super::columns::{self, Column};
+use crate::data::{FeatureWindow, Frame, Interval, Name, Percentiles, RpcWindow, ServiceWindow};
 use crate::stats::median;
 
 /// Fewer intervals than this before the range make intervals after it count, too.
@@ -45,51 +44,54 @@ pub fn normal_frame(frames: &[&Frame]) -> Frame {
 }
 
 fn rpcs(frames: &[&Frame]) -> Vec<RpcWindow> {
-    let counts = counts(frames);
-    let mut by_key: BTreeMap<&RpcKey, Vec<&RpcWindow>> = BTreeMap::new();
-    for window in frames.iter().flat_map(|f| &f.rpcs) {
-        by_key.entry(&window.key).or_default().push(window);
-    }
-    by_key
-        .into_iter()
-        .map(|(key, windows)| {
-            let middle = |pick: &dyn Fn(&RpcWindow) -> &Percentiles| {
-                Percentiles(std::array::from_fn(|q| {
-                    let values = windows.iter().map(|w| f64::from(pick(w).0[q]));
-                    median(values).unwrap_or(0.0) as f32
-                }))
-            };
-            RpcWindow {
-                key: key.clone(),
-                kind: windows[windows.len() - 1].kind,
-                count: counts.get(key).copied().unwrap_or(0),
-                failed: 0,
-                seen_ratio: 1.0,
-                client: middle(&|w| &w.client),
-                server: middle(&|w| &w.server),
-                request: middle(&|w| &w.request),
-                response: middle(&|w| &w.response),
-            }
-        })
-        .collect()
+    let columns = columns::rpcs(frames);
+    let counts = counts(&columns, frames.len());
+    let of = |(column, count): (Column<'_, RpcWindow>, u64)| {
+        let middle = |pick: fn(&RpcWindow) -> &Percentiles| {
+            Percentiles(std::array::from_fn(|q| {
+                median(column.iter().map(|(_, w)| f64::from(pick(w).0[q]))).unwrap_or(0.0) as f32
+            }))
+        };
+        let server = middle(|w| &w.server);
+        // Seen from one side only, both are the same.
+        let is_one = column.iter().all(|(_, w)| w.client == w.server);
+        let (_, newest) = column[column.len() - 1];
+        RpcWindow {
+            key: newest.key.clone(),
+            kind: newest.kind,
+            count,
+            failed: 0,
+            seen_ratio: 1.0,
+            client: if is_one { server } else { middle(|w| &w.client) },
+            server,
+            request: middle(|w| &w.request),
+            response: middle(|w| &w.response),
+        }
+    };
+    columns.into_iter().zip(counts).map(of).collect()
 }
 
-/// Requests of every RPC in a normal frame; zero where a service is seen in fewer than half of `frames`.
-fn counts<'a>(frames: &[&'a Frame]) -> BTreeMap<&'a RpcKey, u64> {
-    let mut by_callee: BTreeMap<&Name, (Vec<f64>, BTreeMap<&RpcKey, f64>)> = BTreeMap::new();
-    for (t, window) in
-        frames.iter().enumerate().flat_map(|(t, f)| f.rpcs.iter().map(move |w| (t, w)))
-    {
-        let (totals, shares) = by_callee.entry(&window.key.callee).or_default();
-        totals.resize(frames.len(), 0.0);
-        totals[t] += window.count as f64;
-        *shares.entry(&window.key).or_default() += window.count as f64;
+/// Requests of every RPC in a normal frame made of so many `frames`; zero where a service is seen in fewer than half
+/// of them.
+fn counts(columns: &[Column<'_, RpcWindow>], frames: usize) -> Vec<u64> {
+    let mut by_callee: BTreeMap<&Name, Vec<usize>> = BTreeMap::new();
+    for (n, column) in columns.iter().enumerate() {
+        by_callee.entry(&column[0].1.key.callee).or_default().push(n);
     }
-    let of = |(totals, shares): (Vec<f64>, BTreeMap<&'a RpcKey, f64>)| {
-        let wanted = median(totals).unwrap_or(0.0) / shares.values().sum::<f64>().max(1.0);
-        shared_out(shares.into_iter().map(|(key, share)| (key, share * wanted)).collect())
-    };
-    by_callee.into_values().flat_map(of).collect()
+    let mut counts = vec![0; columns.len()];
+    for members in by_callee.into_values() {
+        let mut totals = vec![0.0; frames];
+        for (t, window) in members.iter().flat_map(|n| &columns[*n]) {
+            totals[*t] += window.count as f64;
+        }
+        let wanted = median(totals.iter().copied()).unwrap_or(0.0);
+        let share = wanted / totals.iter().sum::<f64>().max(1.0);
+        let of = |n: &usize| columns[*n].iter().map(|(_, w)| w.count as f64).sum::<f64>() * share;
+        for (n, count) in shared_out(members.iter().map(|n| (*n, of(n))).collect()) {
+            counts[n] = count;
+        }
+    }
+    counts
 }
 
 /// Whole numbers that add up to what `parts` do: what rounding down leaves goes to the largest remainders.
@@ -104,25 +106,21 @@ fn shared_out<K>(mut parts: Vec<(K, f64)>) -> Vec<(K, u64)> {
 }
 
 fn services(frames: &[&Frame]) -> Vec<ServiceWindow> {
-    let mut by_name: BTreeMap<&Name, BTreeMap<&Name, Vec<&FeatureWindow>>> = BTreeMap::new();
-    for service in frames.iter().flat_map(|f| &f.services) {
-        let features = by_name.entry(&service.service).or_default();
-        for feature in &service.features {
-            features.entry(&feature.name).or_default().push(feature);
+    let feature = |column: Column<'_, FeatureWindow>| {
+        let middle = |p: usize| median(column.iter().map(|(_, w)| w.percentiles[p])).unwrap_or(0.0);
+        let first = middle(0);
+        // One replica is all percentiles.
+        let is_one = |p: usize| column.iter().all(|(_, w)| w.percentiles[p] == w.percentiles[0]);
+        FeatureWindow {
+            percentiles: std::array::from_fn(|p| if is_one(p) { first } else { middle(p) }),
+            by_replica: Vec::new(),
+            ..column[0].1.clone()
         }
-    }
-    let feature = |windows: Vec<&FeatureWindow>| {
-        let percentiles = std::array::from_fn(|p| {
-            median(windows.iter().map(|w| w.percentiles[p])).unwrap_or(0.0)
-        });
-        FeatureWindow { percentiles, by_replica: Vec::new(), ..windows[0].clone() }
     };
-    by_name
-        .into_iter()
-        .map(|(service, features)| ServiceWindow {
-            service: service.clone(),
-            replicas: Vec::new(),
-            features: features.into_values().map(feature).collect(),
-        })
-        .collect()
+    let of = |column: Column<'_, ServiceWindow>| ServiceWindow {
+        service: column[0].1.service.clone(),
+        replicas: Vec::new(),
+        features: columns::features(&column).into_iter().map(feature).collect(),
+    };
+    columns::services(frames).into_iter().map(of).collect()
 }

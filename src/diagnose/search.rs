@@ -51,8 +51,8 @@ pub(super) struct Search<'a> {
     evidence: &'a Evidence,
     gate: f64,
     threshold: f64,
-    /// Who (transitively) calls whom, `[callee][caller]`; found out when it is asked for.
-    callers: OnceCell<Vec<Vec<bool>>>,
+    /// Whom each service (transitively) calls; found out when it is asked for.
+    callees: Vec<OnceCell<Vec<bool>>>,
 }
 
 impl<'a> Search<'a> {
@@ -63,7 +63,8 @@ impl<'a> Search<'a> {
         gate: f64,
         threshold: f64,
     ) -> Self {
-        Self { inquiry, evidence, gate, threshold, callers: OnceCell::new() }
+        let callees = vec![OnceCell::new(); inquiry.net().services.len()];
+        Self { inquiry, evidence, gate, threshold, callees }
     }
 
     /// Runs it.
@@ -238,9 +239,10 @@ impl<'a> Search<'a> {
         if members.len() < 2 {
             return members.to_vec();
         }
-        let callers = self.callers.get_or_init(|| self.inquiry.net().callers_of());
+        let net = self.inquiry.net();
+        let calls = |j: usize, k: usize| self.callees[j].get_or_init(|| net.callees_of(j))[k];
         let stays = |j: &usize| {
-            let is_above = |k: &usize| k != j && callers[*k][*j] && !callers[*j][*k];
+            let is_above = |k: &usize| k != j && calls(*j, *k) && !calls(*k, *j);
             self.has_evidence(*j) || !members.iter().any(is_above)
         };
         members.iter().copied().filter(stays).collect()

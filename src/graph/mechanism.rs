@@ -165,6 +165,15 @@ pub trait Mechanism: Send + Sync + std::fmt::Debug {
     /// everything measured.
     fn abduct<'a>(&'a self, frame: &'a Frame, normal: &'a Frame) -> Box<dyn Case + 'a>;
 
+    /// The same for several frames, with what is normal looked at once.
+    fn abduct_all<'a>(
+        &'a self,
+        frames: &[&'a Frame],
+        normal: &'a Frame,
+    ) -> Vec<Box<dyn Case + 'a>> {
+        frames.iter().map(|frame| self.abduct(frame, normal)).collect()
+    }
+
     /// Goodness of fit.
     fn quality(&self) -> &Quality;
 }

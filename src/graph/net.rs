@@ -140,6 +140,21 @@ impl CausalNet {
         above
     }
 
+    /// Whether each service is called while service `j` works, by itself or by those it calls: the services
+    /// that have `j` among their [`CausalNet::callers_of`], without looking at all others.
+    pub fn callees_of(&self, j: usize) -> Vec<bool> {
+        let mut called = vec![false; self.services.len()];
+        let mut is_known = vec![false; self.rpcs.len()];
+        let mut waiting = self.invoked[j].clone();
+        while let Some(i) = waiting.pop() {
+            if !std::mem::replace(&mut is_known[i], true) {
+                called[self.rpcs[i].callee] = true;
+                waiting.extend(&self.rpcs[i].children);
+            }
+        }
+        called
+    }
+
     /// For every RPC the calls that occupy the worker pool its callee serves it with: all calls of
     /// that service except those that have the RPC itself below them. Operations of one service
     /// share its workers, so a slow callee of one holds up the others. Also the order in which RPCs

@@ -101,6 +101,7 @@ impl Model {
             (network.decoder_client.nodes(), nodes(layout.clients.len()), "decoders of clients"),
             (manifest.features.services(), net.services.len(), "metric baselines"),
             (network.own_server.nrows(), nodes(net.rpcs.len()), "RPCs"),
+            (network.sharp_server.nrows(), nodes(net.rpcs.len()), "soft maxima"),
             (network.own_client.nrows(), nodes(layout.clients.len()), "client latencies"),
             (network.weight_edge.nrows(), nodes(layout.edges.len()), "edges"),
             (network.bias_net.nrows(), nodes(layout.paired.len()), "networks"),

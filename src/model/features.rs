@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::basis::{Basis, COMPONENTS};
 use super::load::{LoadFit, input_of_load, load_log, loads, served};
 use super::pressure::{InFlight, Pressure, Rises, waits_for_others};
+use super::readings::Readings;
 use super::scale::{RobustScaler, RobustScalerParams, ScaleError};
 use super::screen::{Cells, hosts, screen};
 use crate::data::{FeatureWindow, Frame, Resource, Scale, Scope, Signal};
@@ -259,14 +260,18 @@ impl FeatureModel {
 
     /// Metric inputs of one frame.
     pub fn inputs(&self, frame: &Frame, net: &CausalNet) -> Inputs {
-        let levels = log_levels(&[frame], net, &self.features);
-        let services = net.services.len();
+        self.inputs_of(&self.read(frame, net))
+    }
+
+    /// Metric inputs of one frame that was read.
+    pub(super) fn inputs_of(&self, frame: &Readings) -> Inputs {
+        let Readings { levels, loads, in_flight } = frame;
+        let services = loads.len();
         let mut inputs = Inputs {
             server: Array2::zeros((services, SERVER_INPUTS)),
             net: Array2::zeros((services, NET_INPUTS)),
             load: Array1::zeros(services),
         };
-        let (loads, in_flight) = (self.loads_of(frame, net), self.in_flight.of(frame, net));
         for j in 0..services {
             inputs.load[j] = input_of_load(loads[j]);
             for (r, resource) in Resource::ALL.iter().enumerate() {
@@ -302,15 +307,18 @@ impl FeatureModel {
 
     /// How far `frame` is from `normal`, by service and kept feature.
     pub fn scores(&self, frame: &Frame, normal: &Frame, net: &CausalNet) -> Vec<Vec<Score>> {
-        let now = log_levels(&[frame], net, &self.features);
-        let then = log_levels(&[normal], net, &self.features);
-        let (loads_now, loads_then) = (self.loads_of(frame, net), self.loads_of(normal, net));
-        let (heat_now, heat_then) = (self.in_flight.of(frame, net), self.in_flight.of(normal, net));
-        (0..net.services.len())
+        self.scores_of(&self.read(frame, net), &self.read(normal, net))
+    }
+
+    /// The same of frames that were read.
+    pub(super) fn scores_of(&self, frame: &Readings, normal: &Readings) -> Vec<Vec<Score>> {
+        let (loads_now, loads_then) = (&frame.loads, &normal.loads);
+        let (heat_now, heat_then) = (&frame.in_flight, &normal.in_flight);
+        (0..loads_now.len())
             .map(|j| {
                 let score = |f: usize| {
                     let b = self.baselines[j][f].as_ref()?;
-                    let (now, then) = (now[[j, f, 0]], then[[j, f, 0]]);
+                    let (now, then) = (frame.levels[[j, f, 0]], normal.levels[[j, f, 0]]);
                     let (usual_z, usual) = if self.has_changed(j) {
                         (0.0, 0.0)
                     } else {
@@ -331,8 +339,7 @@ impl FeatureModel {
     /// How far each service's own use of processors is beyond all that calm has shown, in log units; `None` without
     /// such a metric. Waiting holds memory and threads, but it does not compute: what work in flight explains of other
     /// use, it does not of this, where the service is slow by itself.
-    pub fn busy(&self, frame: &Frame, net: &CausalNet) -> Vec<Option<f64>> {
-        let now = log_levels(&[frame], net, &self.features);
+    pub(super) fn busy(&self, now: &Readings) -> Vec<Option<f64>> {
         let is_own_use = |feature: &Feature| {
             feature.resource == Resource::Cpu
                 && feature.signal == Signal::Usage
@@ -340,13 +347,13 @@ impl FeatureModel {
         };
         let beyond = |j: usize, f: usize| {
             let baseline = self.baselines[j][f].as_ref()?;
-            Some(now[[j, f, 0]] - baseline.calm_high).filter(|by| by.is_finite())
+            Some(now.levels[[j, f, 0]] - baseline.calm_high).filter(|by| by.is_finite())
         };
         let of = |j: usize| {
             let own = (0..self.features.len()).filter(|f| is_own_use(&self.features[*f]));
             own.filter_map(|f| beyond(j, f)).reduce(f64::max)
         };
-        (0..net.services.len()).map(of).collect()
+        (0..self.baselines.len()).map(of).collect()
     }
 
     /// Whether service `j` itself, and not only its host, has a metric of shortage of `resource`. One that never

@@ -10,7 +10,7 @@ use super::gvae::{
     CLIENT_DECODER_IN, EDGE_WEIGHT, LATENTS, LOG_SIGMA, NET_DECODER_IN, NET_IN, SERVER_DECODER_IN,
 };
 use super::layout::{Kind, LEVEL_COUNT, Layout, Thinning, mean_ms};
-use super::network::{Network, PlainStack};
+use super::network::{Network, PlainStack, exp};
 use super::start::sharpness;
 use crate::data::RpcKind;
 
@@ -25,6 +25,11 @@ pub(super) type NetInputs = [f32; NET_IN];
 pub(super) type ServerInputs = ([f32; SERVER_DECODER_IN], Levels);
 /// Inputs of a client decoder, and the soft maximum of the parts of the latency.
 pub(super) type ClientInputs = ([f32; CLIENT_DECODER_IN], Levels);
+
+/// Where the latent stands among the inputs of a server decoder.
+pub(super) const SERVER_LATENT: usize = LEVEL_COUNT + 1 + SERVER_INPUTS + NET_INPUTS + 1;
+/// The same for a client decoder.
+pub(super) const CLIENT_LATENT: usize = LEVEL_COUNT + SERVER_INPUTS + 1;
 
 /// Metric inputs of one service in one world.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +88,9 @@ pub struct Evaluator {
     children: Vec<Vec<usize>>,
     /// What of the child each edge's parent sees.
     thinning: Vec<Thinning>,
+    /// How sharp the soft maximum of each RPC is, and the weight of each edge in it, as far as weights go.
+    sharp_server: Vec<Levels>,
+    weight_edge: Vec<Levels>,
     /// Position of an RPC among the client decoders and the paired RPCs.
     client_at: Vec<Option<usize>>,
     paired_at: Vec<Option<usize>>,
@@ -107,7 +115,14 @@ impl Evaluator {
         let waiting = layout.edges.iter().map(|e| (e.child, e.parent));
         let pooled = layout.pool.iter().enumerate();
         let pooled = pooled.flat_map(|(i, pool)| pool.iter().map(move |(k, _)| (*k, i)));
+        let sharp = |i| std::array::from_fn(|q| sharpness(network.sharp_server[[i, q]]));
+        let weight = |e| {
+            let of = |q| network.weight_edge[[e, q]];
+            std::array::from_fn(|q| of(q).clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1))
+        };
         let this = Self {
+            sharp_server: (0..rpcs).map(sharp).collect(),
+            weight_edge: (0..layout.edges.len()).map(weight).collect(),
             served: lists(layout.services, layout.callee.iter().copied().zip(0..)),
             invoked: lists(layout.services, (0..rpcs).filter_map(|i| Some((layout.caller[i]?, i)))),
             dependents: lists(rpcs, waiting.chain(pooled)),
@@ -177,7 +192,7 @@ impl Evaluator {
         if edges.is_empty() {
             return [NO_CHILD; LEVEL_COUNT];
         }
-        let sharp: Levels = std::array::from_fn(|q| sharpness(self.network.sharp_server[[i, q]]));
+        let sharp = &self.sharp_server[i];
         let thinned = || edges.iter().zip(clients).map(|(e, c)| (e, self.thinning[*e].of(c)));
         let mut most = [NO_CHILD; LEVEL_COUNT];
         for (_, child) in thinned() {
@@ -185,9 +200,9 @@ impl Evaluator {
         }
         let mut sum = [1e-30; LEVEL_COUNT];
         for (e, child) in thinned() {
+            let weight = &self.weight_edge[*e];
             for q in 0..LEVEL_COUNT {
-                let weight = self.network.weight_edge[[*e, q]].clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1);
-                sum[q] += ((child[q] - most[q] + weight) * sharp[q]).exp();
+                sum[q] += exp((child[q] - most[q] + weight[q]) * sharp[q]);
             }
         }
         std::array::from_fn(|q| sum[q].ln() / sharp[q] + most[q])

@@ -28,6 +28,7 @@ mod predict;
 mod pressure;
 mod quality;
 mod queue;
+mod readings;
 mod refine;
 mod refresh;
 mod reshape;

@@ -1,10 +1,13 @@
 //! The trained model as a [`Mechanism`]: abduction, action, prediction.
 
+use std::sync::Arc;
+
 use super::abduct::{Abducted, Latent};
 use super::features::{FeatureModel, Inputs};
 use super::infer::Evaluator;
 use super::layout::delay_levels;
 use super::queue::{Queues, is_constant};
+use super::readings::Readings;
 use super::refresh::Affected;
 use super::reshape::Matching;
 use super::slowness::{Calm, Excess, Slowest};
@@ -51,8 +54,17 @@ pub struct Model {
 struct Seen<'a> {
     model: &'a Model,
     frame: &'a Frame,
-    normal: &'a Frame,
+    normal: Arc<Normal<'a>>,
+    readings: Readings,
     scene: Scene<'a>,
+}
+
+/// What is normal, as a model sees it.
+#[derive(Debug)]
+struct Normal<'a> {
+    frame: &'a Frame,
+    readings: Readings,
+    inputs: Inputs,
 }
 
 impl Model {
@@ -61,6 +73,21 @@ impl Model {
         let inputs = self.features.inputs(frame, &self.net);
         let observed = self.evaluator.layout.observe(frame, &self.net);
         (self.evaluator.abduct(observed, &inputs), inputs)
+    }
+
+    fn normal<'a>(&self, frame: &'a Frame) -> Normal<'a> {
+        let readings = self.features.read(frame, &self.net);
+        let inputs = self.features.normal_inputs(&readings);
+        Normal { frame, readings, inputs }
+    }
+
+    fn case<'a>(&'a self, frame: &'a Frame, normal: Arc<Normal<'a>>) -> Seen<'a> {
+        let readings = self.features.read(frame, &self.net);
+        let observed = self.evaluator.layout.observe(frame, &self.net);
+        let seen = self.evaluator.abduct(observed, &self.features.inputs_of(&readings));
+        let mut scene = Scene::new(&self.evaluator, seen, &normal.inputs);
+        scene.queued = self.queues.by_rpc(&self.evaluator, &readings.in_flight);
+        Seen { model: self, frame, normal, readings, scene }
     }
 
     /// Learns how slow everything is by itself, and how it looks, while QoS is met.
@@ -190,12 +217,18 @@ impl Mechanism for Model {
     }
 
     fn abduct<'a>(&'a self, frame: &'a Frame, normal: &'a Frame) -> Box<dyn Case + 'a> {
-        let (seen, _) = self.look_at(frame);
-        let inputs = self.features.normal_inputs(normal, &self.net);
-        let in_flight = self.features.in_flight.of(frame, &self.net);
-        let queued = self.queues.by_rpc(&self.evaluator, &in_flight);
-        let scene = Scene { queued, ..Scene::new(&self.evaluator, seen, &inputs) };
-        Box::new(Seen { model: self, frame, normal, scene })
+        Box::new(self.case(frame, Arc::new(self.normal(normal))))
+    }
+
+    fn abduct_all<'a>(
+        &'a self,
+        frames: &[&'a Frame],
+        normal: &'a Frame,
+    ) -> Vec<Box<dyn Case + 'a>> {
+        let normal = Arc::new(self.normal(normal));
+        let case =
+            |f: &&'a Frame| -> Box<dyn Case + 'a> { Box::new(self.case(f, Arc::clone(&normal))) };
+        frames.iter().map(case).collect()
     }
 
     fn quality(&self) -> &Quality {
@@ -210,12 +243,12 @@ impl Case for Seen<'_> {
 
     fn situation(&self) -> Situation {
         let model = self.model;
-        let scores = model.features.scores(self.frame, self.normal, &model.net);
+        let scores = model.features.scores_of(&self.readings, &self.normal.readings);
         let mut own = vec![Deviations::default(); scores.len()];
         let mut hosts = own.clone();
         let mut used = vec![[0.0_f64; 4]; scores.len()];
         let mut features = vec![Vec::new(); scores.len()];
-        let mut busy = model.features.busy(self.frame, &model.net);
+        let mut busy = model.features.busy(&self.readings);
         for (j, row) in scores.iter().enumerate() {
             let mut is_measured = [false; 4];
             for score in row {
@@ -251,7 +284,7 @@ impl Case for Seen<'_> {
             features,
             slowness: model.slowness(&slow),
             latents: self.scene.seen.server.iter().map(Latent::shift).collect(),
-            delays: model.delay_scores((self.frame, self.normal), &self.scene.queued, &slow),
+            delays: model.delay_scores((self.frame, self.normal.frame), &self.scene.queued, &slow),
         }
     }
 }

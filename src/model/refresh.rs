@@ -4,6 +4,7 @@
 use super::features::{Baseline, FeatureModel, Inputs, log_levels};
 use super::load::{LoadFit, load_log, served};
 use super::pressure::Pressure;
+use super::readings::Readings;
 use super::reshape::Matching;
 use super::shift::moved;
 use crate::data::Frame;
@@ -29,9 +30,9 @@ impl FeatureModel {
 
     /// Metric inputs of a frame that holds normal values; a service that has changed is at the normal
     /// the model knows.
-    pub(super) fn normal_inputs(&self, normal: &Frame, net: &CausalNet) -> Inputs {
-        let mut inputs = self.inputs(normal, net);
-        for j in (0..net.services.len()).filter(|j| self.has_changed(*j)) {
+    pub(super) fn normal_inputs(&self, normal: &Readings) -> Inputs {
+        let mut inputs = self.inputs_of(normal);
+        for j in (0..normal.loads.len()).filter(|j| self.has_changed(*j)) {
             inputs.server.row_mut(j).fill(0.0);
             inputs.net.row_mut(j).fill(0.0);
         }

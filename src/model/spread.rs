@@ -18,13 +18,10 @@ const FADE: f32 = 0.3;
 const STEP_MIN: f32 = 1e-6;
 /// Keeps draws of networks apart from those of services.
 const NETWORKS: u64 = 1 << 32;
-/// The observed world, predicted from posterior latents and from prior ones, goes before the
-/// hypothetical ones in every batch.
-const BEFORE: usize = 2;
 
 /// Client latency of an RPC in one world.
 #[derive(Clone, Copy, Debug)]
-struct Client {
+pub(super) struct Client {
     levels: Levels,
     mean_ms: f32,
 }
@@ -52,7 +49,7 @@ struct Spread<'a> {
     server_due: Vec<Vec<usize>>,
     client_due: Vec<Vec<usize>>,
     /// Client latencies as seen.
-    seen: Vec<Client>,
+    seen: &'a [Client],
     /// What became of each RPC, worlds ascending.
     changes: Vec<Vec<Change>>,
 }
@@ -83,14 +80,13 @@ impl<'a> Spread<'a> {
                 scene.evaluator.children(i).chain(pool).for_each(|k| matters[k] = true);
             }
         }
-        let seen = |i: usize| Client::new(levels(&scene.seen.observed, Kind::Client, i));
         Self {
             scene,
             worlds: queries.iter().map(|q| scene.act(q)).collect(),
             matters,
             server_due: vec![Vec::new(); count],
             client_due: vec![Vec::new(); count],
-            seen: (0..count).map(seen).collect(),
+            seen: scene.clients(),
             changes: vec![Vec::new(); count],
         }
     }
@@ -155,15 +151,14 @@ impl<'a> Spread<'a> {
             return Default::default();
         }
         let (scene, e) = (self.scene, self.scene.evaluator);
-        let rows = BEFORE + due.len();
         let width = e.children(i).count();
-        let mut clients = vec![Levels::default(); rows * width];
+        let mut clients = vec![Levels::default(); due.len() * width];
         for (at, k) in e.children(i).enumerate() {
             for (row, client) in self.rows(k, &due).enumerate() {
                 clients[row * width + at] = client.levels;
             }
         }
-        let mut pool_ms = vec![0.0; rows];
+        let mut pool_ms = vec![0.0; due.len()];
         for (k, share) in &e.layout.pool[i] {
             for (sum, client) in pool_ms.iter_mut().zip(self.rows(*k, &due)) {
                 *sum += share * client.mean_ms;
@@ -171,26 +166,30 @@ impl<'a> Spread<'a> {
         }
         let callee = e.layout.callee[i];
         let is_dark = e.layout.kind[i] == RpcKind::ClientOnly;
-        let is_freed =
-            |row: usize| is_dark && self.worlds[due[row - BEFORE]].nets().any(|k| k == i);
-        let inputs: Vec<ServerInputs> = (0..rows)
-            .map(|row| {
-                let tier = |j| match row {
-                    0 => scene.seen.tiers[j],
-                    1 => scene.seen.prior_tier(j),
-                    _ if j == callee && is_freed(row) => scene.normal[j],
-                    _ => scene.tier(&self.worlds[due[row - BEFORE]], j),
-                };
-                let caller = e.layout.caller[i].map(tier);
-                let clients = &clients[row * width..(row + 1) * width];
-                e.server_inputs(i, &tier(callee), caller.as_ref(), clients, pool_ms[row])
-            })
-            .collect();
+        let is_freed = |w: &World<'_>| is_dark && w.nets().any(|k| k == i);
+        let input = |(row, n): (usize, &usize)| {
+            let world = &self.worlds[*n];
+            let tier = |j| match j == callee && is_freed(world) {
+                true => scene.normal[j],
+                false => scene.tier(world, j),
+            };
+            let caller = e.layout.caller[i].map(tier);
+            let clients = &clients[row * width..(row + 1) * width];
+            e.server_inputs(i, &tier(callee), caller.as_ref(), clients, pool_ms[row])
+        };
+        let inputs: Vec<ServerInputs> = due.iter().enumerate().map(input).collect();
         let observed = levels(&scene.seen.observed, Kind::Server, i);
-        let mut servers = self.settle(&due, &e.decode_server(i, &inputs), &observed, |w| {
-            w.has_server(callee) || is_dark && w.nets().any(|k| k == i)
-        });
-        let eased = if scene.queued[i] { eased(&servers, &observed, &pool_ms) } else { Vec::new() };
+        let mut servers = self.settle(
+            (&due, &e.decode_server(i, &inputs)),
+            &observed,
+            |hypothesis| scene.server_before(i, hypothesis),
+            |w| w.has_server(callee) || is_freed(w),
+        );
+        let pool_seen = e.layout.pool_ms(i, |k| self.seen[k].mean_ms);
+        let eased = match scene.queued[i] {
+            true => eased(&servers, &observed, (pool_seen, &pool_ms)),
+            false => Vec::new(),
+        };
         servers.retain(|(_, server)| *server != observed);
         (servers, eased)
     }
@@ -229,12 +228,7 @@ impl<'a> Spread<'a> {
         eased: &Eased,
     ) -> Vec<Levels> {
         let (scene, e) = (self.scene, self.scene.evaluator);
-        let parts = [Kind::Request, Kind::Response, Kind::Server]
-            .map(|k| levels(&scene.seen.observed, k, i));
-        let before = [scene.seen.tiers[caller], scene.seen.prior_tier(caller)];
-        let mut inputs: Vec<ClientInputs> = Vec::with_capacity(BEFORE + due.len());
-        inputs.extend(before.map(|tier| e.client_inputs(i, &tier, &parts)));
-        inputs.extend(due.iter().zip(servers).map(|(n, server)| {
+        let input = |(n, server): (&usize, &Levels)| {
             let world = &self.worlds[*n];
             let [mut request, response] = scene.delays(i, world);
             if let Ok(at) = eased.binary_search_by_key(n, |(m, _)| *m) {
@@ -242,39 +236,40 @@ impl<'a> Spread<'a> {
                 request = queue::eased(&request, normal, eased[at].1);
             }
             e.client_inputs(i, &scene.tier(world, caller), &[request, response, *server])
-        }));
-        let settled = self.settle(due, &e.decode_client(i, &inputs), &self.seen[i].levels, |w| {
-            w.has_server(caller)
-        });
+        };
+        let inputs: Vec<ClientInputs> = due.iter().zip(servers).map(input).collect();
+        let settled = self.settle(
+            (due, &e.decode_client(i, &inputs)),
+            &self.seen[i].levels,
+            |hypothesis| scene.client_before(i, caller, hypothesis),
+            |w| w.has_server(caller),
+        );
         settled.into_iter().map(|(_, client)| client).collect()
     }
 
-    /// The client latency of RPC `k`: as seen, twice, and in each of the worlds `due`, among which are
-    /// all in which it moved.
+    /// The client latency of RPC `k` in each of the worlds `due`, among which are all in which it moved.
     fn rows(&self, k: usize, due: &[usize]) -> impl Iterator<Item = &Client> {
         let seen = &self.seen[k];
         let mut changes = self.moved(k).peekable();
         let of = move |n: &usize| changes.next_if(|c| c.world == *n).map_or(seen, |c| &c.client);
-        std::iter::repeat_n(seen, BEFORE).chain(due.iter().map(of))
+        due.iter().map(of)
     }
 
     /// What is made of predictions: in worlds in which their cause is not restored, what the prediction of
     /// the observed world misses is kept.
     fn settle(
         &self,
-        due: &[usize],
-        predicted: &[Levels],
+        (due, predicted): (&[usize], &[Levels]),
         observed: &Levels,
+        before: impl Fn(Hypothesis) -> Levels,
         is_restored: impl Fn(&World<'_>) -> bool,
     ) -> Vec<(usize, Levels)> {
-        let (before, predicted) = predicted.split_at(BEFORE);
         let of = |(n, new): (&usize, &Levels)| {
             let world = &self.worlds[*n];
-            let before = match world.hypothesis() {
-                Hypothesis::Keep => &before[0],
-                Hypothesis::BackPressure => &before[1],
+            let new = match is_restored(world) {
+                true => *new,
+                false => keep_residual(new, &before(world.hypothesis()), observed),
             };
-            let new = if is_restored(world) { *new } else { keep_residual(new, before, observed) };
             (*n, no_worse(&new, observed))
         };
         due.iter().zip(predicted).map(of).collect()
@@ -325,22 +320,26 @@ impl Scene<'_> {
 }
 
 /// How much less workers are held than was seen: the RPC's own requests take less time, or the calls that any of them
-/// wait for do. `pool_ms` is the time of those calls, first as it was seen.
-fn eased(servers: &[(usize, Levels)], observed: &Levels, pool_ms: &[f32]) -> Eased {
+/// wait for do, which take `pool_ms`.
+fn eased(
+    servers: &[(usize, Levels)],
+    observed: &Levels,
+    (pool_seen, pool_ms): (f32, &[f32]),
+) -> Eased {
     let fall = |before: f32, after: f32| {
         if before > 0.0 && after > 0.0 { (before / after).ln().max(0.0) } else { 0.0 }
     };
-    let rows = servers.iter().zip(&pool_ms[BEFORE..]);
+    let rows = servers.iter().zip(pool_ms);
     rows.map(|((n, server), pool)| {
         let own = fall(mean_ms(observed), mean_ms(server));
-        (*n, own.max(fall(pool_ms[0], *pool)))
+        (*n, own.max(fall(pool_seen, *pool)))
     })
     .filter(|(_, eased)| *eased > STEP_MIN)
     .collect()
 }
 
 impl Client {
-    fn new(levels: Levels) -> Self {
+    pub(super) fn new(levels: Levels) -> Self {
         Self { levels, mean_ms: mean_ms(&levels) }
     }
 }

@@ -1,5 +1,7 @@
 //! Action: worlds in which some services were normal, told by what differs from what was seen.
 
+use std::cell::OnceCell;
+
 use super::abduct::Abducted;
 use super::basis::COMPONENTS;
 use super::dataset::levels;
@@ -7,6 +9,7 @@ use super::features::Inputs;
 use super::gvae::LATENTS;
 use super::infer::{Evaluator, Gaussian, Levels, Tier};
 use super::layout::Kind;
+use super::spread::Client;
 use crate::data::Resource;
 use crate::graph::{Hypothesis, Query, Restore, What};
 
@@ -20,6 +23,18 @@ pub(super) struct Scene<'a> {
     pub normal: Vec<Tier>,
     /// Whether requests of each RPC wait for workers of the callee before its span begins.
     pub queued: Vec<bool>,
+    /// Client latencies as seen, and what is predicted of the observed world: the same for every question, and
+    /// found out when one needs it.
+    clients: OnceCell<Vec<Client>>,
+    before: Vec<Before>,
+}
+
+/// Server and client latency of one RPC in the observed world, predicted from latents as
+/// [`Hypothesis::Keep`] and as [`Hypothesis::BackPressure`] have them.
+#[derive(Clone, Debug, Default)]
+struct Before {
+    server: [OnceCell<Levels>; 2],
+    client: [OnceCell<Levels>; 2],
 }
 
 /// One hypothetical world.
@@ -49,7 +64,42 @@ impl<'a> Scene<'a> {
             tier.latent = evaluator.prior_server(j, tier).mean;
         }
         let queued = vec![false; evaluator.layout.callee.len()];
-        Self { evaluator, seen, normal: tiers, queued }
+        let before = vec![Before::default(); seen.observed.seen.len()];
+        Self { evaluator, seen, normal: tiers, queued, clients: OnceCell::new(), before }
+    }
+
+    /// The client latency of every RPC as it was seen.
+    pub(super) fn clients(&self) -> &[Client] {
+        let seen = |i| Client::new(levels(&self.seen.observed, Kind::Client, i));
+        self.clients.get_or_init(|| (0..self.before.len()).map(seen).collect())
+    }
+
+    /// A service in the observed world.
+    fn tier_before(&self, j: usize, hypothesis: Hypothesis) -> Tier {
+        match hypothesis {
+            Hypothesis::Keep => self.seen.tiers[j],
+            Hypothesis::BackPressure => self.seen.prior_tier(j),
+        }
+    }
+
+    /// What is predicted of the server latency of RPC `i` in the observed world.
+    pub(super) fn server_before(&self, i: usize, hypothesis: Hypothesis) -> Levels {
+        *self.before[i].server[hypothesis as usize].get_or_init(|| {
+            let layout = &self.evaluator.layout;
+            let callee = self.tier_before(layout.callee[i], hypothesis);
+            let caller = layout.caller[i].map(|a| self.tier_before(a, hypothesis));
+            self.evaluator.predict_server_of(i, &self.seen.observed, &callee, caller.as_ref())
+        })
+    }
+
+    /// The same of its client latency; `caller` invokes it.
+    pub(super) fn client_before(&self, i: usize, caller: usize, hypothesis: Hypothesis) -> Levels {
+        *self.before[i].client[hypothesis as usize].get_or_init(|| {
+            let parts = [Kind::Request, Kind::Response, Kind::Server]
+                .map(|k| levels(&self.seen.observed, k, i));
+            let tier = self.tier_before(caller, hypothesis);
+            self.evaluator.decode_client(i, &[self.evaluator.client_inputs(i, &tier, &parts)])[0]
+        })
     }
 
     /// How much slower each RPC is at its server than its normal self would be with the same

@@ -1,5 +1,7 @@
 //! How likely a counterfactual keeps the target.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -7,10 +9,12 @@ use super::linear::Linear;
 use super::scene::{TARGET_MS, target};
 use super::town::Trouble::Bug;
 use super::town::frame;
-use crate::data::{Frame, QosTarget};
+use crate::data::{Frame, Percentiles, QosTarget};
 use crate::diagnose::inquiry::Inquiry;
 use crate::diagnose::normal::normal_frame;
-use crate::graph::{Hypothesis, Query, Restore, What};
+use crate::graph::{
+    Case, CausalNet, Hypothesis, Latencies, Mechanism, Quality, Query, Restore, Situation, What,
+};
 
 /// The normal distribution is known to this accuracy.
 const ROUNDING: f64 = 1e-6;
@@ -71,6 +75,74 @@ fn the_more_calm_intervals_differ_the_less_is_certain() {
     assert!(steady.0 < 0.01 && steady.1 > 0.99, "{steady:?}");
     assert!(swinging.0 < 0.2 && swinging.1 > 0.5, "{swinging:?}");
     assert!(swinging.1 < steady.1, "{steady:?} {swinging:?}");
+}
+
+/// Counts the worlds it is asked about. One in which something is restored is about at the target, the slower
+/// the later its draw; any other is far from it.
+#[derive(Debug)]
+struct Dice {
+    linear: Linear,
+    answered: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Thrown<'a>(&'a Dice);
+
+impl Mechanism for Dice {
+    fn net(&self) -> &CausalNet {
+        self.linear.net()
+    }
+
+    fn abduct<'a>(&'a self, _: &'a Frame, _: &'a Frame) -> Box<dyn Case + 'a> {
+        Box::new(Thrown(self))
+    }
+
+    fn quality(&self) -> &Quality {
+        self.linear.quality()
+    }
+}
+
+impl Case for Thrown<'_> {
+    fn answer(&self, queries: &[Query], rpcs: &[usize]) -> Vec<Latencies> {
+        self.0.answered.fetch_add(queries.len(), Ordering::Relaxed);
+        let of = |query: &Query| {
+            let late = if query.restore.is_empty() { 10.0 } else { 0.98 };
+            let draw = query.draw.unwrap_or(0) as f64;
+            let ms = TARGET_MS * (late + 0.01 * draw);
+            let all = vec![Percentiles::flat(ms as f32); rpcs.len()];
+            Latencies { client: all.clone(), server: all }
+        };
+        queries.iter().map(of).collect()
+    }
+
+    fn situation(&self) -> Situation {
+        Situation::default()
+    }
+}
+
+#[test]
+fn of_many_worlds_those_in_doubt_are_drawn_as_often_as_ever() {
+    let dice = Dice { linear: Linear::new(), answered: AtomicUsize::new(0) };
+    let (seen, normal) = (frame(3, &[Bug("db", 50.0)]), frame(1, &[]));
+    let inquiry = Inquiry::new(&dice, &[&seen], (&normal, &[&normal]), &target()).unwrap();
+    let ask = |worlds: &[Query]| {
+        let before = dice.answered.load(Ordering::Relaxed);
+        let probabilities = inquiry.probabilities(worlds);
+        (probabilities, dice.answered.load(Ordering::Relaxed) - before)
+    };
+    let far = Query { restore: Vec::new(), hypothesis: Hypothesis::Keep, draw: None };
+    let restore = vec![Restore { service: 0, what: What::All, nets: Vec::new() }];
+    let open = Query { restore, ..far.clone() };
+    let mut worlds = vec![far; 12];
+    let (few, drawn) = ask(&worlds);
+    assert_eq!(drawn, 12 * 16);
+    worlds.push(open.clone());
+    let (many, drawn) = ask(&worlds);
+    assert_eq!(drawn, 13 * 4 + 12);
+    assert!(few.iter().chain(&many[..12]).all(|p| *p < 0.002), "{few:?} {many:?}");
+    let (alone, drawn) = ask(&[open]);
+    assert_eq!((alone[0], drawn), (many[12], 16));
+    assert!((0.05..0.95).contains(&alone[0]), "{alone:?}");
 }
 
 #[test]

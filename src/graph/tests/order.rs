@@ -105,6 +105,17 @@ proptest! {
     }
 
     #[test]
+    fn property_whom_a_service_calls_has_it_among_its_callers(calls in any_calls()) {
+        let net = calls.net();
+        let above = net.callers_of();
+        for j in 0..net.services.len() {
+            for (k, is_called) in net.callees_of(j).into_iter().enumerate() {
+                prop_assert_eq!(is_called, above[k][j], "{} calls {}", j, k);
+            }
+        }
+    }
+
+    #[test]
     fn property_pools_leave_the_net_acyclic_and_come_first_too(calls in any_calls()) {
         let net = calls.net();
         let (pools, order) = net.pools();
