@@ -1,5 +1,7 @@
 //! Simulated frames to learn from and to diagnose.
 
+#![allow(dead_code, reason = "every bench uses a part of it")]
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;

@@ -66,13 +66,8 @@ impl Evidence {
         let network = Resource::Network.index();
         let metrics: Vec<f64> =
             (0..net.services.len()).map(|j| over(&|s| s.own[j].z[network])).collect();
-        let cpu = Resource::Cpu.index();
-        let starved: Vec<f64> = (0..net.services.len())
-            .map(|j| match over(&|s| s.own[j].z[cpu]) > gate {
-                true => over(&|s| s.own[j].amplitude[cpu]),
-                false => 0.0,
-            })
-            .collect();
+        let starved: Vec<f64> =
+            (0..net.services.len()).map(|j| starved(&situations, j, gate)).collect();
         let view = Network { net, delays: &delays, metrics: &metrics, starved: &starved, gate };
         let links: Vec<Links> = (0..net.services.len()).map(|j| view.links_of(j)).collect();
         let (mut resources, mut amplitudes) = (Vec::new(), Vec::new());
@@ -110,16 +105,14 @@ impl Evidence {
         }
         let is_dark = |j: usize| net.served(j).all(|i| net.rpcs[i].kind == RpcKind::ClientOnly);
         let dark: Vec<bool> = (0..net.services.len()).map(is_dark).collect();
+        let shifted =
+            |j: usize| !has_network_metrics[j] && dark[j] && is_shifted(inquiry, j, &delays, gate);
         Self {
             features: (0..net.services.len()).map(|j| features(&situations, j)).collect(),
             used: (0..net.services.len())
                 .map(|j| std::array::from_fn(|r| over(&|s| s.used[j][r])))
                 .collect(),
-            shifted: (0..net.services.len())
-                .map(|j| {
-                    !has_network_metrics[j] && dark[j] && is_shifted(inquiry, j, &delays, gate)
-                })
-                .collect(),
+            shifted: (0..net.services.len()).map(shifted).collect(),
             dark,
             latents: (0..net.services.len()).map(|j| over(&|s| s.latents[j])).collect(),
             busy: (0..net.services.len()).map(|j| over(&|s| s.busy[j].unwrap_or(0.0))).collect(),
@@ -139,6 +132,13 @@ impl Evidence {
     pub(super) fn strongest(&self, j: usize) -> f64 {
         self.resources[j].iter().copied().fold(0.0, f64::max)
     }
+}
+
+/// How much service `j` lacks processor time, in units of what faults do; zero where it does not.
+fn starved(situations: &[Situation], j: usize, gate: f64) -> f64 {
+    let all = combined(situations, |s| s.own[j]);
+    let cpu = Resource::Cpu.index();
+    if all.z[cpu] > gate { all.amplitude[cpu] } else { 0.0 }
 }
 
 /// What its own metrics say about service `j`.

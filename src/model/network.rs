@@ -384,7 +384,8 @@ mod tests {
     fn a_row_is_the_same_alone_and_among_many() {
         let value = |n: usize| (n * 7919 % 1999) as f32 / 1000.0 - 1.0;
         let layer = |outputs: usize, inputs: usize| {
-            let weight = |(node, o, i)| value(node * 31 + o * 17 + i * 5 + 1) / 4.0;
+            let weight =
+                |(node, o, i): (usize, usize, usize)| value(node * 31 + o * 17 + i * 5 + 1) / 4.0;
             let weights = Array3::from_shape_fn((2, outputs, inputs), weight);
             (weights, Array2::from_shape_fn((2, outputs), |(node, o)| value(node + o + 7)))
         };

@@ -108,9 +108,9 @@ proptest! {
     fn property_whom_a_service_calls_has_it_among_its_callers(calls in any_calls()) {
         let net = calls.net();
         let above = net.callers_of();
-        for j in 0..net.services.len() {
-            for (k, is_called) in net.callees_of(j).into_iter().enumerate() {
-                prop_assert_eq!(is_called, above[k][j], "{} calls {}", j, k);
+        for (k, callers) in above.iter().enumerate() {
+            for (j, is_caller) in callers.iter().enumerate() {
+                prop_assert_eq!(net.callees_of(j)[k], *is_caller, "{} calls {}", j, k);
             }
         }
     }
