@@ -12,6 +12,7 @@ use axum::http::{Method, Request, Uri};
 use http_body_util::BodyExt as _;
 use sage::data::{
     EventTime, Frame, Interval, ModelStatus, Percentiles, QosTarget, RpcKey, RpcKind, RpcWindow,
+    USER,
 };
 use sage::graph::RpcGraph;
 use sage::observe::{Exposition, Registry};
@@ -25,7 +26,7 @@ const START_MS: i64 = 1_785_578_400_000;
 fn frame() -> Frame {
     let ms = Percentiles([1.0, 2.0, 3.0, 4.0, 5.0]);
     let rpc = RpcWindow {
-        key: RpcKey::new("", "", "web", "GET /"),
+        key: RpcKey::new(USER, "", "web", "GET /"),
         kind: RpcKind::ServerOnly,
         count: 7,
         failed: 0,
@@ -47,7 +48,7 @@ fn views() -> Views {
     let room = Room { diagnoses: 10, bytes: 1 << 20 };
     Views {
         board: Board::new(room, Vec::new(), Metrics::default()),
-        frames: Arc::new(move |range| {
+        frames: Arc::new(move |range: &Interval| {
             let is_meant = range.start < frame.interval.end && frame.interval.start < range.end;
             if is_meant { vec![frame.clone()] } else { Vec::new() }
         }),
