@@ -2,6 +2,7 @@
 
 mod abduct;
 mod advice;
+mod baseline;
 mod basis;
 mod change;
 mod checkpoint;

@@ -1,7 +1,8 @@
 //! Normal values after a change: what has changed is learnt anew from a few calm frames, drawn towards
 //! what was known by as much as chance explains; everything else keeps what it had.
 
-use super::features::{Baseline, FeatureModel, Inputs, log_levels};
+use super::baseline::Baseline;
+use super::features::{FeatureModel, Inputs, log_levels};
 use super::load::{LoadFit, load_log, served};
 use super::pressure::Pressure;
 use super::readings::Readings;
