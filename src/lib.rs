@@ -65,6 +65,8 @@ pub mod memory;
 #[cfg(feature = "sidecar")]
 pub mod observe;
 #[cfg(feature = "sidecar")]
+pub mod parallel;
+#[cfg(feature = "sidecar")]
 pub mod queue;
 #[cfg(feature = "sidecar")]
 pub mod secret;

@@ -5,8 +5,11 @@ use std::ops::Range;
 use super::tail::Tail;
 use crate::data::{Frame, QosTarget};
 use crate::graph::{Case, CausalNet, Latencies, Mechanism, Query, Situation};
+use crate::parallel;
 use crate::stats::{centre_and_spread, normal_cdf};
 
+/// Worlds times RPCs of an interval that take about as long as the start of a few threads.
+const WORTH_SHARING: usize = 1000;
 /// How exactly a counterfactual is known, as a share of how far it moved.
 const SLACK: f64 = 0.1;
 /// And at least this much, in log units.
@@ -95,9 +98,14 @@ impl<'a> Inquiry<'a> {
         self.intervals.iter().map(|v| v.frame)
     }
 
+    /// Threads that are worth their start where so many worlds are computed of every interval.
+    fn threads(&self, worlds: usize) -> usize {
+        if worlds * self.net.rpcs.len() < WORTH_SHARING { 1 } else { parallel::processors() }
+    }
+
     /// How far each interval is from normal.
     pub(super) fn situations(&self) -> Vec<Situation> {
-        self.intervals.iter().map(|v| v.case.situation()).collect()
+        parallel::map(&self.intervals, self.threads(1), |v| v.case.situation())
     }
 
     /// The normal values.
@@ -107,12 +115,16 @@ impl<'a> Inquiry<'a> {
 
     /// Answers all queries.
     pub(super) fn ask(&self, queries: &[Query]) -> Vec<Answer> {
-        let mut sums = vec![Answer { log_ms: 0.0, mean: 0.0 }; queries.len()];
-        for Violation { tail, case, .. } in &self.intervals {
+        let of = |Violation { tail, case, .. }: &Violation<'_>| -> Vec<Answer> {
             let answers = case.answer(queries, &tail.rpcs());
-            for (sum, latencies) in sums.iter_mut().zip(&answers) {
-                sum.log_ms += tail.log_ms(latencies);
-                sum.mean += tail.mean_log_ms(latencies);
+            let log = |l| Answer { log_ms: tail.log_ms(l), mean: tail.mean_log_ms(l) };
+            answers.iter().map(log).collect()
+        };
+        let mut sums = vec![Answer { log_ms: 0.0, mean: 0.0 }; queries.len()];
+        for answers in parallel::map(&self.intervals, self.threads(queries.len()), of) {
+            for (sum, answer) in sums.iter_mut().zip(&answers) {
+                sum.log_ms += answer.log_ms;
+                sum.mean += answer.mean;
             }
         }
         let n = self.intervals.len() as f64;

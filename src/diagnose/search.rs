@@ -5,6 +5,7 @@
 //! latents accuse.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 
 use super::evidence::Evidence;
 use super::inquiry::{Answer, Inquiry};
@@ -32,13 +33,16 @@ const JOINT_SLACK: f64 = 0.05;
 /// Share of the violation that must go away before a set is called its cause.
 const RELIEF_MIN: f64 = 0.5;
 
+/// What the latency would have been, had one service been normal, by service.
+type Answers = BTreeMap<usize, Answer>;
+
 /// The answer of level 1.
 #[derive(Clone, Debug)]
 pub(super) struct Suspects {
     /// Culprits, most effective first; empty when nothing explains the violation.
     pub culprits: Vec<usize>,
-    /// Each service's own counterfactual, under [`Hypothesis::Keep`].
-    pub alone: Vec<Answer>,
+    /// The counterfactual of each abnormal service alone, under [`Hypothesis::Keep`].
+    pub alone: Answers,
     /// What the culprits' worlds were computed under.
     pub hypothesis: Hypothesis,
     /// All culprits restored together.
@@ -70,15 +74,14 @@ impl<'a> Search<'a> {
     /// Runs it.
     pub(super) fn run(&self) -> Suspects {
         let count = self.inquiry.net().services.len();
-        // Nobody else can be accused, so nobody else is asked about twice.
         let abnormal: Vec<usize> = (0..count).filter(|j| self.is_abnormal(*j)).collect();
-        let mut queries: Vec<Query> =
-            (0..count).map(|j| self.query(&[j], Hypothesis::Keep)).collect();
-        queries.extend(abnormal.iter().map(|j| self.query(&[*j], Hypothesis::BackPressure)));
+        let alone = |h| abnormal.iter().map(move |j| self.query(&[*j], h));
+        let queries: Vec<Query> =
+            alone(Hypothesis::Keep).chain(alone(Hypothesis::BackPressure)).collect();
         let mut answers = self.inquiry.ask(&queries);
-        let press = answers.split_off(count);
-        let keep = answers;
-        let press: Vec<(usize, Answer)> = abnormal.into_iter().zip(press).collect();
+        let press = answers.split_off(abnormal.len());
+        let keep: Answers = abnormal.iter().copied().zip(answers).collect();
+        let press: Answers = abnormal.into_iter().zip(press).collect();
         let (culprits, hypothesis) = self.decide(&keep, &press);
         let together = (!culprits.is_empty())
             .then(|| self.inquiry.ask(&[self.query(&culprits, hypothesis)]).pop())
@@ -95,20 +98,20 @@ impl<'a> Search<'a> {
         Query { restore, hypothesis, draw: None }
     }
 
-    /// `keep` answers for every service, `press` for the abnormal ones.
-    fn decide(&self, keep: &[Answer], press: &[(usize, Answer)]) -> (Vec<usize>, Hypothesis) {
+    /// `keep` and `press`: answers under either hypothesis, for the abnormal services.
+    fn decide(&self, keep: &Answers, press: &Answers) -> (Vec<usize>, Hypothesis) {
         let suffices = |a: &Answer| self.inquiry.sufficiency(a.log_ms) >= self.threshold;
         let almost = |a: &Answer| self.inquiry.sufficiency(a.log_ms) >= ALMOST * self.threshold;
-        let kept: Vec<(Answer, Hypothesis)> = keep.iter().map(|a| (*a, Hypothesis::Keep)).collect();
-        let mut either = kept.clone();
-        for (j, answer) in press.iter().filter(|(j, p)| p.log_ms < keep[*j].log_ms) {
-            either[*j] = (*answer, Hypothesis::BackPressure);
-        }
+        let eased = |j: &usize| press.get(j).filter(|p| p.log_ms < keep[j].log_ms);
+        let either: Answers = keep.iter().map(|(j, k)| (*j, *eased(j).unwrap_or(k))).collect();
+        let of = |j: usize| match eased(&j) {
+            Some(_) => Hypothesis::BackPressure,
+            None => Hypothesis::Keep,
+        };
         let one = |good: &dyn Fn(&Answer) -> bool| {
-            let best = |answers: &[(Answer, Hypothesis)]| {
-                self.best(answers, good).map(|j| (vec![j], answers[j].1))
-            };
-            best(&kept).or_else(|| best(&either))
+            let best = |answers| self.best(answers, good);
+            let kept = best(keep).map(|j| (vec![j], Hypothesis::Keep));
+            kept.or_else(|| best(&either).map(|j| (vec![j], of(j))))
         };
         let two = || self.pair(keep).map(|pair| (pair, Hypothesis::Keep));
         one(&suffices)
@@ -118,7 +121,7 @@ impl<'a> Search<'a> {
     }
 
     /// The best two services that suffice together, the worse one first.
-    fn pair(&self, keep: &[Answer]) -> Option<Vec<usize>> {
+    fn pair(&self, keep: &Answers) -> Option<Vec<usize>> {
         let all = self.candidates(keep);
         let second = |n: usize| all[n + 1..].iter().map(move |k| (n, *k));
         let pairs = (0..all.len()).flat_map(second).map(|(n, k)| vec![all[n], k]);
@@ -143,22 +146,17 @@ impl<'a> Search<'a> {
         self.inquiry.ask(&queries).into_iter().map(|a| a.log_ms).collect()
     }
 
-    /// The best single service among the abnormal ones whose answer is good.
-    fn best(
-        &self,
-        answers: &[(Answer, Hypothesis)],
-        good: &dyn Fn(&Answer) -> bool,
-    ) -> Option<usize> {
+    /// The best single service among those whose answer is good.
+    fn best(&self, answers: &Answers, good: &dyn Fn(&Answer) -> bool) -> Option<usize> {
         let score = |j: usize| {
             let penalty = match self.has_evidence(j) {
                 false => NO_EVIDENCE,
                 true => -LOUDNESS_WEIGHT * (self.evidence.strongest(j) / self.gate).ln(),
             };
-            answers[j].0.log_ms + penalty + MEAN_WEIGHT * answers[j].0.mean
+            answers[&j].log_ms + penalty + MEAN_WEIGHT * answers[&j].mean
         };
-        (0..answers.len())
-            .filter(|j| self.is_abnormal(*j) && good(&answers[*j].0))
-            .min_by(|a, b| score(*a).total_cmp(&score(*b)))
+        let good = answers.iter().filter(|(_, answer)| good(answer)).map(|(j, _)| *j);
+        good.min_by(|a, b| score(*a).total_cmp(&score(*b)))
     }
 
     fn has_evidence(&self, j: usize) -> bool {
@@ -179,7 +177,7 @@ impl<'a> Search<'a> {
 
     /// Several services at once: restore every candidate, then take back whoever is not needed.
     /// Backwards, because when two tiers saturate every single one alone changes nothing.
-    fn joint(&self, keep: &[Answer]) -> Vec<usize> {
+    fn joint(&self, keep: &Answers) -> Vec<usize> {
         let mut members = self.candidates(keep);
         if members.is_empty() {
             return members;
@@ -209,15 +207,14 @@ impl<'a> Search<'a> {
         self.by_effect(self.pruned(&members))
     }
 
-    fn candidates(&self, keep: &[Answer]) -> Vec<usize> {
-        let count = keep.len();
+    fn candidates(&self, keep: &Answers) -> Vec<usize> {
         let mut chosen: Vec<usize> =
-            (0..count).filter(|j| self.has_evidence(*j) && self.is_abnormal(*j)).collect();
+            keep.keys().copied().filter(|j| self.has_evidence(*j)).collect();
         chosen.sort_by(|a, b| self.evidence.strongest(*b).total_cmp(&self.evidence.strongest(*a)));
-        let mut by_latents: Vec<usize> = (0..count).filter(|j| self.is_abnormal(*j)).collect();
+        let mut by_effect: Vec<usize> = keep.keys().copied().collect();
+        let mut by_latents = by_effect.clone();
         by_latents.sort_by(|a, b| self.evidence.latents[*b].total_cmp(&self.evidence.latents[*a]));
-        let mut by_effect: Vec<usize> = (0..count).filter(|j| self.is_abnormal(*j)).collect();
-        by_effect.sort_by(|a, b| keep[*a].log_ms.total_cmp(&keep[*b].log_ms));
+        by_effect.sort_by(|a, b| keep[a].log_ms.total_cmp(&keep[b].log_ms));
         let (latents, effects) = CANDIDATES;
         let more: Vec<usize> = by_effect
             .into_iter()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::baseline::baseline;
 use super::config::Config;
 use super::evidence::Evidence;
-use super::inquiry::{Answer, Inquiry};
+use super::inquiry::Inquiry;
 use super::normal::{ENOUGH, normal_frame, normal_frames};
 use super::path::path_to;
 use super::range::{episode, range_of};
@@ -18,6 +18,7 @@ use crate::data::{
     QosObservation, QosTarget, Resource, RootCause, ServiceScore,
 };
 use crate::graph::{CausalNet, Hypothesis, Mechanism, Query};
+use crate::parallel;
 use crate::stats::median;
 
 /// Baseline scores and metrics shown per diagnosis or culprit.
@@ -105,9 +106,9 @@ pub fn diagnose(question: &Question<'_>) -> Verdict {
     let mut goals = question.targets.to_vec();
     goals.push(target.clone());
     let calm = calm_frames(question, &range, &goals, &target);
-    verdict.robust_baseline = baseline(&frames, &calm);
+    let (normal, robust) = parallel::join(|| normal_frame(&calm), || baseline(&frames, &calm));
+    verdict.robust_baseline = robust;
     verdict.robust_baseline.truncate(SHOWN);
-    let normal = normal_frame(&calm);
     let inquiry = question
         .mechanism
         .filter(|_| !calm.is_empty())
@@ -210,7 +211,7 @@ impl Verdict {
             let resource =
                 resource_of(inquiry, &search, &evidence, *j, &others, hypothesis, config.evidence);
             let together = suspects.together.map_or(inquiry.observed, |a| a.log_ms);
-            let alone = suspects.alone[*j].log_ms;
+            let alone = suspects.alone[j].log_ms;
             let log_ms = if others.is_empty() { together } else { alone };
             let loudest = loudest_of(&evidence, *j, resource);
             let (replicas, nodes) = outstanding(frames, &inquiry.net().services[*j], loudest);
@@ -233,28 +234,25 @@ impl Verdict {
 }
 
 /// Every service's own counterfactual, best first. A service that is as fast as always has no part in a
-/// violation, however the target would be met without it.
+/// violation: it would be what it was in any world, and the latency, too.
 fn scores(
     inquiry: &Inquiry<'_>,
     search: &Search<'_>,
     evidence: &Evidence,
     suspects: &Suspects,
 ) -> Vec<ServiceScore> {
-    let count = suspects.alone.len();
-    let abnormal: Vec<usize> = (0..count).filter(|j| search.is_abnormal(*j)).collect();
     let worlds: Vec<Query> =
-        abnormal.iter().map(|j| search.query(&[*j], Hypothesis::Keep)).collect();
-    let mut probability = vec![0.0; count];
-    for (j, p) in abnormal.into_iter().zip(inquiry.probabilities(&worlds)) {
-        probability[j] = p;
-    }
-    let score = |(j, answer): (usize, &Answer)| ServiceScore {
-        service: inquiry.net().services[j].to_string(),
-        counterfactual_ms: answer.log_ms.exp(),
-        probability: probability[j],
+        suspects.alone.keys().map(|j| search.query(&[*j], Hypothesis::Keep)).collect();
+    let probability: BTreeMap<usize, f64> =
+        suspects.alone.keys().copied().zip(inquiry.probabilities(&worlds)).collect();
+    let score = |(j, service): (usize, &Name)| ServiceScore {
+        service: service.to_string(),
+        counterfactual_ms: suspects.alone.get(&j).map_or(inquiry.observed, |a| a.log_ms).exp(),
+        probability: probability.get(&j).copied().unwrap_or(0.0),
         abnormality: evidence.strongest(j),
     };
-    let mut scores: Vec<ServiceScore> = suspects.alone.iter().enumerate().map(score).collect();
+    let mut scores: Vec<ServiceScore> =
+        inquiry.net().services.iter().enumerate().map(score).collect();
     scores.sort_by(|a, b| a.counterfactual_ms.total_cmp(&b.counterfactual_ms));
     scores
 }

@@ -179,7 +179,7 @@ pub trait Mechanism: Send + Sync + std::fmt::Debug {
 }
 
 /// One frame, abducted: whatever can be asked about it.
-pub trait Case: std::fmt::Debug {
+pub trait Case: Send + Sync + std::fmt::Debug {
     /// Action and prediction for every query at once: the latencies of `rpcs` in its world.
     fn answer(&self, queries: &[Query], rpcs: &[usize]) -> Vec<Latencies>;
 

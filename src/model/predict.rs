@@ -17,6 +17,7 @@ use crate::data::{EventTime, Frame, Resource, RpcKind, RpcWindow, Scope, Signal}
 use crate::graph::{
     Case, CausalNet, Delay, Deviations, Latencies, Mechanism, Quality, Query, Situation,
 };
+use crate::parallel;
 
 /// A trained model.
 #[derive(Clone, Debug)]
@@ -226,9 +227,9 @@ impl Mechanism for Model {
         normal: &'a Frame,
     ) -> Vec<Box<dyn Case + 'a>> {
         let normal = Arc::new(self.normal(normal));
-        let case =
-            |f: &&'a Frame| -> Box<dyn Case + 'a> { Box::new(self.case(f, Arc::clone(&normal))) };
-        frames.iter().map(case).collect()
+        parallel::map(frames, parallel::processors(), |frame: &&'a Frame| -> Box<dyn Case + 'a> {
+            Box::new(self.case(frame, Arc::clone(&normal)))
+        })
     }
 
     fn quality(&self) -> &Quality {

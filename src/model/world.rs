@@ -1,6 +1,6 @@
 //! Action: worlds in which some services were normal, told by what differs from what was seen.
 
-use std::cell::OnceCell;
+use std::sync::OnceLock;
 
 use super::abduct::Abducted;
 use super::basis::COMPONENTS;
@@ -25,7 +25,7 @@ pub(super) struct Scene<'a> {
     pub queued: Vec<bool>,
     /// Client latencies as seen, and what is predicted of the observed world: the same for every question, and
     /// found out when one needs it.
-    clients: OnceCell<Vec<Client>>,
+    clients: OnceLock<Vec<Client>>,
     before: Vec<Before>,
 }
 
@@ -33,8 +33,8 @@ pub(super) struct Scene<'a> {
 /// [`Hypothesis::Keep`] and as [`Hypothesis::BackPressure`] have them.
 #[derive(Clone, Debug, Default)]
 struct Before {
-    server: [OnceCell<Levels>; 2],
-    client: [OnceCell<Levels>; 2],
+    server: [OnceLock<Levels>; 2],
+    client: [OnceLock<Levels>; 2],
 }
 
 /// One hypothetical world.
@@ -65,7 +65,7 @@ impl<'a> Scene<'a> {
         }
         let queued = vec![false; evaluator.layout.callee.len()];
         let before = vec![Before::default(); seen.observed.seen.len()];
-        Self { evaluator, seen, normal: tiers, queued, clients: OnceCell::new(), before }
+        Self { evaluator, seen, normal: tiers, queued, clients: OnceLock::new(), before }
     }
 
     /// The client latency of every RPC as it was seen.

@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("stats", ""),
     ("duration", ""),
     ("hash", ""),
+    ("parallel", ""),
     ("secret", ""),
     ("client", "secret"),
     ("queue", ""),
@@ -23,8 +24,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("receive", "data delivery hash memory observe queue"),
     ("window", "data duration hash memory observe queue"),
     ("graph", "data"),
-    ("model", "data duration graph observe stats"),
-    ("diagnose", "data delivery duration graph observe stats"),
+    ("model", "data duration graph observe parallel stats"),
+    ("diagnose", "data delivery duration graph observe parallel stats"),
     ("report", "client data graph observe secret"),
     ("store", "data observe"),
     ("act", "client data duration observe secret wire"),
@@ -41,7 +42,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ),
     ("backfill", "client data receive"),
     // The proving ground: nobody but the commands may use it.
-    ("lab", "config data diagnose graph model receive stats window wire"),
+    ("lab", "config data diagnose graph model parallel receive stats window wire"),
     ("demo", "config data lab report stats"),
     ("cli", "app backfill client config data demo duration lab observe secret"),
 ];

@@ -63,13 +63,15 @@ fn replicas_that_are_alike_are_all_named() {
     assert_eq!(verdict.root_causes[0].nodes, ["host-0", "host-1"]);
 }
 
-/// From what would have helped most to what would have changed nothing.
+/// From what would have helped most to what would have changed nothing: cart is hardly slower than ever.
 #[test]
 fn services_are_listed_by_their_counterfactual_and_the_more_it_helps_the_likelier_it_is() {
-    let troubles = [Short("db", Cpu, 4.0), Bug("ads", 3.0), Bug("search", 2.0), Bug("cart", 1.0)];
+    let troubles = [Short("db", Cpu, 4.0), Bug("ads", 3.4), Bug("search", 2.8), Bug("cart", 1.0)];
     let verdict = Scene::after_calm(&troubles).verdict();
-    let order: Vec<&str> = verdict.services.iter().take(4).map(|s| s.service.as_str()).collect();
-    assert_eq!(order, ["db", "ads", "search", "cart"]);
+    let order: Vec<&str> = verdict.services.iter().take(3).map(|s| s.service.as_str()).collect();
+    assert_eq!(order, ["db", "ads", "search"]);
+    let cart = verdict.services.iter().find(|s| s.service == "cart").unwrap();
+    assert_ms(cart.counterfactual_ms, verdict.qos.as_ref().unwrap().observed_ms);
     assert_eq!(verdict.services.len(), 6);
     for pair in verdict.services.windows(2) {
         assert!(pair[0].counterfactual_ms <= pair[1].counterfactual_ms, "{pair:?}");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::graph::Graph;
 use super::orient::orient;
+use crate::parallel;
 
 /// Conditions tried per edge and size; an edge that survives so many stays.
 const CONDITIONS_MAX: usize = 2000;
@@ -64,7 +65,7 @@ pub(in crate::lab::rivals) fn learn(test: &dyn Independence, search: &Search) ->
             }
             Order::Together { workers } => {
                 let of = |edge: &(usize, usize)| separator(test, search, &graph, *edge, size);
-                let found = in_parallel(&edges, workers, &of);
+                let found = parallel::map(&edges, workers, of);
                 for (edge, given) in edges.into_iter().zip(found) {
                     fall(&mut graph, edge, given);
                 }
@@ -124,26 +125,4 @@ pub(super) fn find_subset(
         }
     }
     None
-}
-
-/// `f` of every item, in order, by several threads.
-fn in_parallel<T: Sync, R: Send>(
-    items: &[T],
-    workers: usize,
-    f: &(dyn Fn(&T) -> R + Sync),
-) -> Vec<R> {
-    let share = items.len().div_ceil(workers.max(1)).max(1);
-    if items.len() <= share {
-        return items.iter().map(f).collect();
-    }
-    std::thread::scope(|scope| {
-        let chunks: Vec<_> = items
-            .chunks(share)
-            .map(|chunk| scope.spawn(move || chunk.iter().map(f).collect::<Vec<R>>()))
-            .collect();
-        chunks
-            .into_iter()
-            .flat_map(|c| c.join().unwrap_or_else(|e| std::panic::resume_unwind(e)))
-            .collect()
-    })
 }
