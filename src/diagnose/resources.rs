@@ -221,13 +221,15 @@ impl Shortage {
     }
 
     /// A processor that has both more effect by itself and clearly more evidence was not dragged along. Reads
-    /// say nothing like it: they rise from nothing to anything.
+    /// say nothing like it: they rise from nothing to anything. Memory drags along by paging, so where nothing is read
+    /// the effect decides.
     fn is_beaten(&self, resource: Resource) -> bool {
         let cpu = Resource::Cpu;
         let alone = &self.relief.alone;
-        let beats =
-            alone[cpu.index()] > alone[resource.index()] && EFFECT * self.z(cpu) > self.z(resource);
-        beats
+        let is_louder = EFFECT * self.z(cpu) > self.z(resource);
+        let is_still = resource == Resource::Memory && self.z(Resource::Disk) <= SUSPICIOUS;
+        alone[cpu.index()] > alone[resource.index()]
+            && (is_louder || is_still)
             && self.is_accused(cpu)
             && dragged_by(resource).contains(&cpu)
             && !self.is_stalled(resource)

@@ -116,7 +116,7 @@ pub struct Situation {
     /// explain: by its own metrics of use. Zero where others tell whether there is a shortage.
     pub used: Vec<[f64; 4]>,
     /// How far each service's own use of processors is beyond all that calm has shown, in log units; `None` where that
-    /// is not measured, or where a metric of shortage is.
+    /// is not measured, or where a metric of shortage is, other than use as a share of a limit.
     pub busy: Vec<Option<f64>>,
     /// Robust z-score of every usable feature of each service.
     pub features: Vec<Vec<(Name, Resource, f64)>>,

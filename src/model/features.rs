@@ -63,6 +63,11 @@ impl Feature {
         }
     }
 
+    /// Whether it is use as a share of a limit. That says how much there is left, not that anybody goes without.
+    pub(super) fn is_share_of_limit(&self) -> bool {
+        self.scale == Scale::Headroom
+    }
+
     /// The level at one position as a share of the one at another.
     fn share(&self, position: f64, of: f64) -> f64 {
         let level = |position: f64| match self.scale {

@@ -263,7 +263,9 @@ impl Case for Seen<'_> {
                     let r = feature.resource.index();
                     match feature.signal {
                         Signal::Usage => used[j][r] = used[j][r].max(score.z),
-                        Signal::Saturation | Signal::Stall => is_measured[r] = true,
+                        Signal::Saturation | Signal::Stall => {
+                            is_measured[r] |= !feature.is_share_of_limit();
+                        }
                     }
                 }
                 features[j].push((feature.name.as_str().into(), feature.resource, score.z));

@@ -12,11 +12,13 @@ fn resource_of(troubles: &[Trouble]) -> Option<crate::data::Resource> {
     named[0].1
 }
 
-/// Paging keeps the processor busy, never the other way round.
+/// Paging keeps the processor busy, never the other way round. Without paging, what has the larger effect is it.
 #[test]
-fn a_memory_shortage_that_drives_the_processor_is_a_memory_shortage() {
-    let paging = [Short("db", Memory, 30.0), Loud("db", Cpu, 40.0)];
+fn a_memory_shortage_that_drives_the_processor_is_a_memory_shortage_if_it_reads() {
+    let paging = [Short("db", Memory, 30.0), Loud("db", Cpu, 40.0), Short("db", Disk, 4.0)];
     assert_eq!(resource_of(&paging), Some(Memory));
+    assert_eq!(resource_of(&paging[..2]), Some(Cpu));
+    assert_eq!(resource_of(&[Short("db", Memory, 30.0), Loud("db", Cpu, 20.0)]), Some(Memory));
 }
 
 /// Where memory was never short, any rise of it seems large; what is beaten in effect and evidence drags nothing.

@@ -1,7 +1,7 @@
 //! Which metrics are taken for causes.
 
 use super::town::{Town, brief, chain, feature};
-use crate::data::{FeatureWindow, Frame, Replica, Resource, Role, Scope, Signal};
+use crate::data::{FeatureWindow, Frame, Replica, Resource, Role, Scale, Scope, Signal};
 use crate::graph::Mechanism;
 use crate::model::features::FeatureModel;
 
@@ -170,4 +170,22 @@ fn use_accuses_nobody_where_a_shortage_would_show() {
     };
     assert!(accused(false) > 10.0, "{}", accused(false));
     assert!(accused(true).abs() < 1e-9, "{}", accused(true));
+}
+
+/// A program at its limit may get all it asks for; only waiting and throttling say that it does not.
+#[test]
+fn use_as_a_share_of_a_limit_does_not_say_that_somebody_goes_without() {
+    let busy = |scale: Scale| {
+        let town = chain(120, 70, |service, is_troubled, noise| {
+            let used = 0.1 * noise * cause(service, is_troubled).min(4.0);
+            let share = FeatureWindow { scale, ..feature("cpu_of_limit", Role::Cpu, used) };
+            vec![share, usage("cpu_used", Role::Cpu, used)]
+        });
+        let model = town.fit(&brief(7)).unwrap();
+        let calm = &town.frames[town.met.iter().position(|met| *met).unwrap()];
+        let db = town.net.services.iter().position(|s| &**s == "db").unwrap();
+        model.abduct(calm, calm).situation().busy[db]
+    };
+    assert!(busy(Scale::Headroom).is_some());
+    assert_eq!(busy(Scale::Log), None);
 }
