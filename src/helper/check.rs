@@ -151,7 +151,11 @@ fn check_device(knob: Knob, device: Option<&str>) -> Result<(), Refusal> {
 fn whereabouts(host: &Host, fix: &Fix) -> Result<(Base, RelPath), Refusal> {
     let absent = || {
         let reason = format!("this node has no kernel interface for {}", fix.knob);
-        Refusal::new(Code::KnobAbsent, reason, "use another knob")
+        let cure = match fix.knob.is_of_group() {
+            true => "mount resctrl where roots.resctrl says, if the processor has it",
+            false => "use another knob",
+        };
+        Refusal::new(Code::KnobAbsent, reason, cure)
     };
     let base = host.base_of(fix.knob).ok_or_else(absent)?;
     let path = match (fix.knob.is_of_cgroup(), &fix.target) {
@@ -235,6 +239,15 @@ pub(crate) fn refuse(fault: Fault) -> Refusal {
         }
         Fault::Foreign(what) => {
             Refusal::new(Code::ForeignQdisc, what, "whoever put it there must take it away")
+        }
+        Fault::Claimed(what) => {
+            let cure = "whoever put it there must take it out again";
+            Refusal::new(Code::ForeignGroup, what, cure)
+        }
+        Fault::NoGroupLeft(what) => {
+            let reason = format!("the processor has no resource group left: {what}");
+            let cure = "revert a fix of another target, or remove a group of your own";
+            Refusal::new(Code::NoGroupLeft, reason, cure)
         }
         other => Refusal::new(
             Code::Kernel,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::policy::Roots;
+use super::resctrl::{Groups, Mounted};
 use super::root::{RelPath, Root};
 use crate::data::Knob;
 
@@ -50,6 +51,8 @@ impl Controller {
             | Knob::IoWriteOps
             | Knob::IoWeight => Some(Self::Blkio),
             Knob::Freeze => Some(Self::Freezer),
+            // Cgroups say whose they are only.
+            Knob::LlcWays | Knob::MemoryBandwidth => None,
             Knob::FrequencyMax | Knob::FrequencyMin | Knob::Governor | Knob::NetworkRate => None,
         }
     }
@@ -85,6 +88,8 @@ impl fmt::Display for Base {
 pub(crate) struct Host {
     bases: BTreeMap<Base, Root>,
     own: BTreeMap<Base, RelPath>,
+    /// Resource groups of the kernel.
+    pub(crate) groups: Groups,
     /// procfs.
     pub(crate) proc: PathBuf,
     /// The `tc` program.
@@ -116,6 +121,7 @@ impl Host {
         let mut host = Self {
             bases,
             own: BTreeMap::new(),
+            groups: Groups::new(Mounted::new(roots.resctrl.clone())),
             proc: roots.proc.clone(),
             tc: roots.tc.clone(),
             boot: boot.trim().into(),
@@ -146,6 +152,9 @@ impl Host {
                 Base::V1(controller)
             }
             Some(_) => Base::V2,
+            None if knob.is_of_group() => {
+                return self.cgroup_bases().next().filter(|_| self.groups.is_mounted());
+            }
             None if knob == Knob::NetworkRate => Base::Network,
             None => Base::Frequency,
         };

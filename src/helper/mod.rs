@@ -30,6 +30,7 @@ mod places;
 mod policy;
 mod privilege;
 mod remote;
+mod resctrl;
 mod root;
 mod run;
 mod seccomp;

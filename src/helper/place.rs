@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::host::{Base, Host};
 use super::knob::{Fault, Interface, Spot, interface};
+use super::resctrl::Partition;
 use super::root::{Identity, RelPath};
 use crate::data::Knob;
 
@@ -70,6 +71,16 @@ impl Place {
         (self.identity, self.knob, &self.device) == (other.identity, other.knob, &other.device)
     }
 
+    /// The resource group that this knob is in, if it is in one.
+    pub(crate) fn partition(&self, host: &Host) -> Option<Partition> {
+        self.knob.is_of_group().then(|| host.groups.of(self.identity))
+    }
+
+    /// Whether `other` is in the same resource group.
+    pub(crate) fn shares_group(&self, other: &Self) -> bool {
+        self.knob.is_of_group() && other.knob.is_of_group() && self.identity == other.identity
+    }
+
     /// Whether `other` is at the same target: the same cgroup in whatever hierarchy, or the node.
     pub(crate) fn shares_target(&self, other: &Self) -> bool {
         match (self.knob.is_of_cgroup(), other.knob.is_of_cgroup()) {
@@ -96,7 +107,8 @@ impl Open {
             }
             _ => Fault::Io(e),
         })?;
-        Ok(Self { spot: Spot { dir, device, tc: host.tc.clone() }, interface })
+        let partition = host.groups.of(dir.identity()?);
+        Ok(Self { spot: Spot { dir, device, tc: host.tc.clone(), partition }, interface })
     }
 
     pub(crate) fn spot(&self) -> &Spot {
@@ -119,6 +131,11 @@ impl Open {
 
     pub(crate) fn write(&self, text: &str) -> Result<(), Fault> {
         self.interface.write(&self.spot, text)
+    }
+
+    /// Sees to what has come to the target since it was written.
+    pub(crate) fn refresh(&self) -> Result<(), Fault> {
+        self.interface.refresh(&self.spot)
     }
 
     /// Why `text`, which was there before, must not be put back yet, if so.

@@ -2,8 +2,10 @@
 
 mod checks;
 mod crashes;
+mod groups;
 mod kernel;
 mod leases;
 mod lookup;
 mod node;
+mod partition;
 mod policies;
