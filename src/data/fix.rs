@@ -213,6 +213,13 @@ pub enum Value {
     Text(String),
 }
 
+impl Fix {
+    /// Whether the interface is to be found by the target.
+    pub fn seeks_interface(&self) -> bool {
+        self.knob == Knob::NetworkRate && self.device.is_none() && self.target != Target::Node
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -234,7 +241,7 @@ pub struct Fix {
     /// What is changed.
     pub knob: Knob,
     /// Block device (`"254:0"`), cpufreq policy (`"policy0"`) or interface (`"eth0"`), where the knob
-    /// has one of several.
+    /// has one of several. Without, `network_rate` of a replica finds its interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// What it is set to.

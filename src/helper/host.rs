@@ -9,6 +9,7 @@ use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::links::{Links, Rtnetlink};
 use super::policy::Roots;
 use super::resctrl::{Groups, Mounted};
 use super::root::{RelPath, Root};
@@ -90,6 +91,8 @@ pub(crate) struct Host {
     own: BTreeMap<Base, RelPath>,
     /// Resource groups of the kernel.
     pub(crate) groups: Groups,
+    /// Where interfaces lead.
+    pub(crate) links: Box<dyn Links>,
     /// procfs.
     pub(crate) proc: PathBuf,
     /// The `tc` program.
@@ -122,6 +125,7 @@ impl Host {
             bases,
             own: BTreeMap::new(),
             groups: Groups::new(Mounted::new(roots.resctrl.clone())),
+            links: Box::new(Rtnetlink),
             proc: roots.proc.clone(),
             tc: roots.tc.clone(),
             boot: boot.trim().into(),

@@ -136,7 +136,8 @@ impl Keeper {
         };
         let lease = self.leases.held.get(&fix.id).ok_or_else(conflict)?;
         let place = &lease.record.place;
-        if knob != fix.knob || place.device != fix.device {
+        let is_found = fix.seeks_interface() && place.replica.is_some();
+        if knob != fix.knob || (place.device != fix.device && !is_found) {
             return Err(conflict());
         }
         let Ok(Found::Here(open)) = place.open(&self.host) else { return Err(conflict()) };

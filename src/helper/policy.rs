@@ -291,7 +291,9 @@ fn rule(reader: &mut Reader, name: &str, table: Table) -> Rule {
         if knob.is_of_cgroup() && raw.cgroups.is_empty() {
             reader.fault(format!("{at}: allow.cgroups must say where"));
         }
-        if knob.needs_device() && raw.devices.is_empty() {
+        // The interface of a replica is found.
+        let is_found = knob == Knob::NetworkRate && !raw.cgroups.is_empty();
+        if knob.needs_device() && raw.devices.is_empty() && !is_found {
             reader.fault(format!("{at}: allow.devices must say which"));
         }
         knobs.insert(knob, bound);

@@ -8,9 +8,10 @@ use rustix::io::Errno;
 
 use super::super::crash;
 use super::super::knob::Fault;
+use super::super::members::{numbers, threads};
 use super::super::root::{Dir, Identity, RelPath};
 use super::schemata::{Domains, lines};
-use super::tasks::{numbers, threads};
+
 use super::tree::Tree;
 
 /// What names of our groups begin with; the rest is the number of the target's cgroup.

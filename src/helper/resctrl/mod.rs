@@ -3,7 +3,6 @@
 
 mod group;
 mod schemata;
-mod tasks;
 mod tree;
 
 pub(crate) use group::{Groups, Partition};

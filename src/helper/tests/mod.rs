@@ -3,6 +3,7 @@
 mod checks;
 mod crashes;
 mod groups;
+mod interface;
 mod kernel;
 mod leases;
 mod lookup;

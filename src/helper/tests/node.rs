@@ -12,6 +12,7 @@ use super::super::keeper::Keeper;
 use super::super::policy::Policy;
 use super::super::resctrl::Groups;
 use super::groups::Fake;
+use super::interface::FakeLinks;
 use crate::data::{Fix, FixId, Knob, Target, Value};
 use crate::wire::{Answer, Code, LeaseView, Listing, Request, Which};
 
@@ -181,6 +182,7 @@ impl Node {
         let policy = self.policy();
         let mut host = Host::open(&policy.roots).unwrap();
         host.groups = Groups::new(Fake(policy.roots.resctrl.clone()));
+        host.links = Box::new(FakeLinks(self.home.path().into()));
         let journal = Journal::open(&policy.state.dir, PATIENCE).unwrap();
         let mut keeper = Keeper::new(policy, host, journal);
         let recovered = keeper.recover(at(0));
@@ -271,6 +273,11 @@ choices = ["performance", "ondemand"]
 min = 1000000
 max = 1000000000
 unlimited = true
+[[allow]]
+cgroups = ["/apps/*"]
+[allow.knobs.network_rate]
+min = 1000000
+max = 100000000
 "#;
 
 /// A moment, in seconds since boot.

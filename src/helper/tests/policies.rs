@@ -50,6 +50,18 @@ fn every_fault_is_named_at_once() {
         min = 1
         [[allow]]
         cgroups = ["/a"]
+        [[allow]]
+        cgroups = ["/a"]
+        [allow.knobs.io_read_ops]
+        min = 1
+        max = 2
+        [allow.knobs.network_rate]
+        min = 1
+        max = 2
+        [[allow]]
+        [allow.knobs.network_rate]
+        min = 1
+        max = 2
         "#,
     )
     .unwrap_err()
@@ -76,9 +88,13 @@ fn every_fault_is_named_at_once() {
         "allow[0].knobs.frequency_max: needs min and max",
         "allow[0].knobs.frequency_max: allow.devices must say which",
         "allow[1].knobs: must allow at least one knob",
+        "allow[2].knobs.io_read_ops: allow.devices must say which",
+        "allow[3].knobs.network_rate: allow.devices must say which",
     ] {
         assert!(faults.contains(part), "{part:?} is missing in:\n{faults}");
     }
+    // The interface of a replica is found.
+    assert!(!faults.contains("allow[2].knobs.network_rate"), "{faults}");
 }
 
 #[test]
