@@ -302,6 +302,10 @@ codes! {
     Busy = "busy",
     /// Somebody else's queueing discipline is on the interface.
     ForeignQdisc = "foreign_qdisc",
+    /// A thread of the target is in a resource group of somebody else.
+    ForeignGroup = "foreign_group",
+    /// All resource groups that the processor can have are in use.
+    NoGroupLeft = "no_group_left",
     /// The kernel said no, or did something else.
     Kernel = "kernel",
     /// The old value could not be made safe on disk.

@@ -98,10 +98,10 @@ pub struct BestEffort {
     pub node: String,
     /// Its cgroup, one way or the other.
     pub target: Target,
-    /// The interface only it uses, and what that is limited to, in bits per second.
+    /// The interface only it uses; not set: the helper finds that of the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
-    /// See `interface`.
+    /// What the interface is limited to, in bits per second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<f64>,
 }
@@ -256,8 +256,8 @@ impl Config {
         }
         for (i, work) in self.best_effort.iter().enumerate() {
             must(
-                work.interface.is_some() == work.rate.is_some(),
-                format!("best_effort[{i}]: {} needs both interface and rate", Knob::NetworkRate),
+                work.interface.is_none() || work.rate.is_some(),
+                format!("best_effort[{i}]: interface needs a rate, see {}", Knob::NetworkRate),
             );
         }
         let kinds = [ActMode::Approve, ActMode::Auto];

@@ -135,13 +135,17 @@ fn ceiling(knob: Knob, now: f64, view: &KnobView, node: &Inspection) -> f64 {
     view.max.unwrap_or(f64::INFINITY).min(physical.unwrap_or(f64::INFINITY))
 }
 
-fn whole(knob: Knob, value: f64) -> Value {
-    // Two digits of a core are 10 ms of a second; everything else comes in whole units.
-    Value::Amount(if knob == Knob::CpuQuota {
-        (value * 100.0).round() / 100.0
-    } else {
-        value.round()
-    })
+/// Steps of memory bandwidth that every processor has, in percent.
+const BANDWIDTH_STEP: f64 = 10.0;
+
+/// What a knob can be set to, near `value`. Two digits of a core are 10 ms of a second; everything else comes in
+/// whole units, memory bandwidth in coarse ones.
+pub(super) fn whole(knob: Knob, value: f64) -> f64 {
+    match knob {
+        Knob::CpuQuota => (value * 100.0).round() / 100.0,
+        Knob::MemoryBandwidth => (value / BANDWIDTH_STEP).ceil() * BANDWIDTH_STEP,
+        _ => value.round(),
+    }
 }
 
 /// Rungs that give the culprit more of something, one for each factor.
@@ -157,7 +161,7 @@ pub(super) fn raise(
         for (place, seen) in &draft.inventory.replicas {
             match raised(knob, *factor, place, seen) {
                 Ok((from, to)) => {
-                    let to = whole(knob, to);
+                    let to = Value::Amount(whole(knob, to));
                     let spot = (place.node.as_str(), &place.target);
                     let from = Some(Value::Amount(from));
                     changes.extend(draft.change(changes.len(), spot, (knob, None), from, to));
@@ -234,7 +238,11 @@ pub(super) fn lower_neighbours(draft: &mut Draft<'_>, resource: Resource, why: &
                 ));
                 continue;
             };
-            let target = if knob.is_of_cgroup() { &work.target } else { &Target::Node };
+            let target = if work.interface.is_some() && knob == Knob::NetworkRate {
+                &Target::Node
+            } else {
+                &work.target
+            };
             let spot = (work.node.as_str(), target);
             changes.extend(draft.change(changes.len(), spot, (knob, device.as_deref()), from, to));
         }
@@ -244,9 +252,9 @@ pub(super) fn lower_neighbours(draft: &mut Draft<'_>, resource: Resource, why: &
 
 type Lowered = (Knob, Option<String>, Option<Value>, Value);
 
+/// An interface belongs to the node; without one the helper finds that of the work.
 fn rate(work: &BestEffort) -> Option<Lowered> {
-    let (interface, rate) = (work.interface.clone()?, work.rate?);
-    Some((Knob::NetworkRate, Some(interface), None, Value::Amount(rate)))
+    Some((Knob::NetworkRate, work.interface.clone(), None, Value::Amount(work.rate?)))
 }
 
 /// The first of `knobs` that may be lowered, by `factor` or as far as the policy allows.
@@ -254,9 +262,30 @@ fn lowered(knobs: &[Knob], factor: f64, seen: &Inspection) -> Option<Lowered> {
     knobs.iter().find_map(|knob| {
         let view = view(seen, *knob).filter(|view| view.allowed)?;
         let Value::Amount(now) = view.value else { return None };
-        let to = (now / factor).max(view.min.unwrap_or(0.0));
-        (to * LEAST_STEP < now).then(|| (*knob, None, Some(Value::Amount(now)), whole(*knob, to)))
+        let to = whole(*knob, (now / factor).max(view.min.unwrap_or(0.0)));
+        let (from, to_value) = (Some(Value::Amount(now)), Value::Amount(to));
+        (to * LEAST_STEP < now).then_some((*knob, None, from, to_value))
     })
+}
+
+/// Rungs that take last-level cache and memory bandwidth from best-effort work on the culprit's nodes, where
+/// processors can part them.
+pub(super) fn lower_shared(draft: &mut Draft<'_>) {
+    for factor in draft.config.weight_steps.clone() {
+        let mut changes = Vec::new();
+        for (work, seen) in &draft.inventory.neighbours {
+            for knob in [Knob::LlcWays, Knob::MemoryBandwidth] {
+                let Some((knob, device, from, to)) = lowered(&[knob], factor, seen) else {
+                    continue;
+                };
+                let spot = (work.node.as_str(), &work.target);
+                let knob = (knob, device.as_deref());
+                changes.extend(draft.change(changes.len(), spot, knob, from, to));
+            }
+        }
+        let why = "best-effort work on the same node takes cache and memory bandwidth, which all cores share";
+        draft.add(ActionKind::Neighbour, changes, why);
+    }
 }
 
 /// A rung that stops best-effort work on the culprit's nodes for a while.

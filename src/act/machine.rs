@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::config::Config;
 use super::event::{Command, Means, Order, Word};
+use super::ladder::whole;
 use crate::data::{
     ActMode, ActionKind, Afterwards, AlertStatus, Change, EventTime, FixProblem, FixRecord,
     FixState, FixStep, Frame, Value,
@@ -316,10 +317,47 @@ fn half_way(change: &Change) -> Option<Change> {
         (Some(Value::Amount(from)), Value::Amount(to)) => {
             let middle = f64::midpoint(*from, *to);
             let is_small = *from < 100.0 && *to < 100.0;
-            let middle = if is_small { (middle * 100.0).round() / 100.0 } else { middle.round() };
+            let middle = if change.knob.is_of_group() {
+                whole(change.knob, middle)
+            } else if is_small {
+                (middle * 100.0).round() / 100.0
+            } else {
+                middle.round()
+            };
             let differs = middle != *from && middle != *to;
             differs.then(|| Change { to: Value::Amount(middle), ..change.clone() })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{FixId, Knob, Target};
+
+    #[test]
+    fn half_way_is_something_that_the_knob_can_be_set_to() {
+        let half = |knob: Knob, from: f64, to: f64| {
+            let change = Change {
+                id: FixId::new("f").unwrap(),
+                node: "n1".into(),
+                target: Target::Unit("batch.service".into()),
+                knob,
+                device: None,
+                from: Some(Value::Amount(from)),
+                to: Value::Amount(to),
+            };
+            half_way(&change).map(|change| change.to)
+        };
+        for (knob, from, to, expected) in [
+            (Knob::CpuQuota, 1.5, 2.25, Some(1.88)),
+            (Knob::LlcWays, 11.0, 6.0, Some(9.0)),
+            (Knob::LlcWays, 3.0, 2.0, None),
+            (Knob::MemoryBandwidth, 100.0, 30.0, Some(70.0)),
+            (Knob::MemoryBandwidth, 40.0, 30.0, None),
+        ] {
+            assert_eq!(half(knob, from, to), expected.map(Value::Amount), "{knob}");
+        }
     }
 }

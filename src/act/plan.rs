@@ -5,7 +5,7 @@
 
 use super::config::Config;
 use super::inventory::Inventory;
-use super::ladder::{Draft, freeze_neighbours, lower_neighbours, raise, resize};
+use super::ladder::{Draft, freeze_neighbours, lower_neighbours, lower_shared, raise, resize};
 use crate::data::{ActMode, ActionKind, Diagnosis, Knob, Outside, Resource, RootCause, Rung};
 
 /// What could be done about one culprit.
@@ -79,6 +79,7 @@ fn cpu(draft: &mut Draft<'_>, cause: &RootCause) {
             Resource::Cpu,
             "best-effort work on the same node competes for processors",
         );
+        lower_shared(draft);
         freeze_neighbours(draft);
     };
     if throttled.is_none() {

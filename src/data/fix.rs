@@ -79,6 +79,10 @@ pub enum Knob {
     IoWeight,
     /// Whether all processes stand still.
     Freeze,
+    /// How many ways of the last-level cache may be filled, or which ones as a mask: `"0xf0"`.
+    LlcWays,
+    /// Share of the memory bandwidth, in percent.
+    MemoryBandwidth,
     /// Highest frequency of one cpufreq policy, in kHz.
     FrequencyMax,
     /// Lowest frequency of one cpufreq policy, in kHz.
@@ -91,7 +95,7 @@ pub enum Knob {
 
 impl Knob {
     /// All there are.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::CpuQuota,
         Self::CpuWeight,
         Self::Cpuset,
@@ -103,6 +107,8 @@ impl Knob {
         Self::IoWriteOps,
         Self::IoWeight,
         Self::Freeze,
+        Self::LlcWays,
+        Self::MemoryBandwidth,
         Self::FrequencyMax,
         Self::FrequencyMin,
         Self::Governor,
@@ -123,6 +129,8 @@ impl Knob {
             Self::IoWriteOps => "io_write_ops",
             Self::IoWeight => "io_weight",
             Self::Freeze => "freeze",
+            Self::LlcWays => "llc_ways",
+            Self::MemoryBandwidth => "memory_bandwidth",
             Self::FrequencyMax => "frequency_max",
             Self::FrequencyMin => "frequency_min",
             Self::Governor => "governor",
@@ -136,6 +144,11 @@ impl Knob {
             self,
             Self::FrequencyMax | Self::FrequencyMin | Self::Governor | Self::NetworkRate
         )
+    }
+
+    /// Whether it is in a resource group of the kernel, made for the cgroup.
+    pub fn is_of_group(self) -> bool {
+        matches!(self, Self::LlcWays | Self::MemoryBandwidth)
     }
 
     /// Whether a request must say for which device.
@@ -200,6 +213,13 @@ pub enum Value {
     Text(String),
 }
 
+impl Fix {
+    /// Whether the interface is to be found by the target.
+    pub fn seeks_interface(&self) -> bool {
+        self.knob == Knob::NetworkRate && self.device.is_none() && self.target != Target::Node
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -221,7 +241,7 @@ pub struct Fix {
     /// What is changed.
     pub knob: Knob,
     /// Block device (`"254:0"`), cpufreq policy (`"policy0"`) or interface (`"eth0"`), where the knob
-    /// has one of several.
+    /// has one of several. Without, `network_rate` of a replica finds its interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// What it is set to.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::bound::Bound;
 use super::host::{Base, Host};
+use super::interface::interface;
 use super::knob::Fault;
 use super::locate::locate;
-use super::place::{Open, Place};
+use super::place::{Open, Place, Replica};
 use super::policy::{Policy, Rule};
 use super::root::RelPath;
 use crate::data::{Fix, FixId, Knob, Target, Value};
@@ -67,16 +68,26 @@ impl CheckedFix {
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub(crate) fn check(policy: &Policy, host: &Host, fix: Fix) -> Result<CheckedFix, Refusal> {
+pub(crate) fn check(policy: &Policy, host: &Host, mut fix: Fix) -> Result<CheckedFix, Refusal> {
     check_lease(policy, fix.lease)?;
     if fix.note.len() > NOTE_BYTES_MAX {
         let reason = format!("the note is longer than {NOTE_BYTES_MAX} bytes");
         return Err(Refusal::new(Code::BadRequest, reason, "say it shorter"));
     }
+    let replica = if fix.seeks_interface() {
+        let (device, replica) = interface(host, &fix.target)?;
+        (fix.device, fix.target) = (Some(device), Target::Node);
+        Some(replica)
+    } else {
+        None
+    };
     check_device(fix.knob, fix.device.as_deref())?;
     let (base, path) = whereabouts(host, &fix)?;
-    let bound = bound(policy, host, base, &path, fix.knob, fix.device.as_deref())?;
-    let (place, open) = Place::find(host, base, path, fix.knob, fix.device).map_err(refuse)?;
+    let site = Site { base, path: &path, device: fix.device.as_deref(), replica: replica.as_ref() };
+    let bound = bound(policy, host, site, fix.knob)?;
+    let found = Place::find(host, base, path, fix.knob, fix.device);
+    let (mut place, open) = found.map_err(refuse)?;
+    place.replica = replica;
     let old = open.read().map_err(refuse)?;
     let new = check_value(bound, fix.knob, &open, &old, &fix.value)?;
     if new == old {
@@ -98,8 +109,13 @@ pub(crate) fn check_change(
     old: &str,
     value: &Value,
 ) -> Result<String, Refusal> {
-    let device = place.device.as_deref();
-    let bound = bound(policy, host, place.base, &place.path, place.knob, device)?;
+    let site = Site {
+        base: place.base,
+        path: &place.path,
+        device: place.device.as_deref(),
+        replica: place.replica.as_ref(),
+    };
+    let bound = bound(policy, host, site, place.knob)?;
     let new = check_value(bound, place.knob, open, old, value)?;
     if new == old {
         let reason = format!("{} was {old} before this fix", place.knob);
@@ -151,7 +167,11 @@ fn check_device(knob: Knob, device: Option<&str>) -> Result<(), Refusal> {
 fn whereabouts(host: &Host, fix: &Fix) -> Result<(Base, RelPath), Refusal> {
     let absent = || {
         let reason = format!("this node has no kernel interface for {}", fix.knob);
-        Refusal::new(Code::KnobAbsent, reason, "use another knob")
+        let cure = match fix.knob.is_of_group() {
+            true => "mount resctrl where roots.resctrl says, if the processor has it",
+            false => "use another knob",
+        };
+        Refusal::new(Code::KnobAbsent, reason, cure)
     };
     let base = host.base_of(fix.knob).ok_or_else(absent)?;
     let path = match (fix.knob.is_of_cgroup(), &fix.target) {
@@ -169,26 +189,51 @@ fn whereabouts(host: &Host, fix: &Fix) -> Result<(Base, RelPath), Refusal> {
     Ok((base, path))
 }
 
+/// What a rule must cover.
+#[derive(Clone, Copy)]
+struct Site<'a> {
+    base: Base,
+    path: &'a RelPath,
+    device: Option<&'a str>,
+    /// Whose interface it is, if it was looked for.
+    replica: Option<&'a Replica>,
+}
+
+impl<'a> Site<'a> {
+    /// The cgroup it is for; `None` for the node.
+    fn cgroup(&self, knob: Knob) -> Option<(Base, &'a RelPath)> {
+        if knob.is_of_cgroup() {
+            return Some((self.base, self.path));
+        }
+        self.replica.map(|replica| (replica.base, &replica.path))
+    }
+
+    /// The cgroup must be one of the rule, and the device, too. Of an interface that was looked for, it is
+    /// enough that it belongs to the cgroup, unless the rule names devices.
+    fn is_covered(&self, knob: Knob, rule: &Rule) -> bool {
+        let is_any_device = self.replica.is_some() && rule.devices.is_empty();
+        self.cgroup(knob).is_none_or(|(_, path)| rule.cgroups.matches(path.as_str()))
+            && (is_any_device || self.device.is_none_or(|device| rule.devices.matches(device)))
+    }
+}
+
 fn bound<'a>(
     policy: &'a Policy,
     host: &Host,
-    base: Base,
-    path: &RelPath,
+    site: Site<'_>,
     knob: Knob,
-    device: Option<&str>,
 ) -> Result<&'a Bound, Refusal> {
-    if knob.is_of_cgroup() && host.is_own(base, path) {
+    let cgroup = site.cgroup(knob);
+    if let Some((base, path)) = cgroup.filter(|(base, path)| host.is_own(*base, path)) {
         let reason = format!("{base}:{path} holds the helper itself, or the whole node");
         return Err(Refusal::new(Code::OwnCgroup, reason, "name the cgroup of one replica"));
     }
-    let covers = |rule: &&Rule| {
-        (!knob.is_of_cgroup() || rule.cgroups.matches(path.as_str()))
-            && device.is_none_or(|device| rule.devices.matches(device))
-    };
+    let covers = |rule: &&Rule| site.is_covered(knob, rule);
+    let (base, path) = cgroup.unwrap_or((site.base, site.path));
     let mut covering = policy.rules.iter().filter(covers).peekable();
     let widen = "have the operator add it to the policy, if it should be allowed";
     if covering.peek().is_none() {
-        let device = device.map(|d| format!(" with device {d}")).unwrap_or_default();
+        let device = site.device.map(|d| format!(" with device {d}")).unwrap_or_default();
         let reason = format!("no rule of the policy covers {base}:{path}{device}");
         return Err(Refusal::new(Code::TargetNotAllowed, reason, widen));
     }
@@ -235,6 +280,15 @@ pub(crate) fn refuse(fault: Fault) -> Refusal {
         }
         Fault::Foreign(what) => {
             Refusal::new(Code::ForeignQdisc, what, "whoever put it there must take it away")
+        }
+        Fault::Claimed(what) => {
+            let cure = "whoever put it there must take it out again";
+            Refusal::new(Code::ForeignGroup, what, cure)
+        }
+        Fault::NoGroupLeft(what) => {
+            let reason = format!("the processor has no resource group left: {what}");
+            let cure = "revert a fix of another target, or remove a group of your own";
+            Refusal::new(Code::NoGroupLeft, reason, cure)
         }
         other => Refusal::new(
             Code::Kernel,

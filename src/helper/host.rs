@@ -9,7 +9,9 @@ use procfs::process::Process;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::links::{Links, Rtnetlink};
 use super::policy::Roots;
+use super::resctrl::{Groups, Mounted};
 use super::root::{RelPath, Root};
 use crate::data::Knob;
 
@@ -50,6 +52,8 @@ impl Controller {
             | Knob::IoWriteOps
             | Knob::IoWeight => Some(Self::Blkio),
             Knob::Freeze => Some(Self::Freezer),
+            // Cgroups say whose they are only.
+            Knob::LlcWays | Knob::MemoryBandwidth => None,
             Knob::FrequencyMax | Knob::FrequencyMin | Knob::Governor | Knob::NetworkRate => None,
         }
     }
@@ -85,6 +89,10 @@ impl fmt::Display for Base {
 pub(crate) struct Host {
     bases: BTreeMap<Base, Root>,
     own: BTreeMap<Base, RelPath>,
+    /// Resource groups of the kernel.
+    pub(crate) groups: Groups,
+    /// Where interfaces lead.
+    pub(crate) links: Box<dyn Links>,
     /// procfs.
     pub(crate) proc: PathBuf,
     /// The `tc` program.
@@ -116,6 +124,8 @@ impl Host {
         let mut host = Self {
             bases,
             own: BTreeMap::new(),
+            groups: Groups::new(Mounted::new(roots.resctrl.clone())),
+            links: Box::new(Rtnetlink),
             proc: roots.proc.clone(),
             tc: roots.tc.clone(),
             boot: boot.trim().into(),
@@ -146,6 +156,9 @@ impl Host {
                 Base::V1(controller)
             }
             Some(_) => Base::V2,
+            None if knob.is_of_group() => {
+                return self.cgroup_bases().next().filter(|_| self.groups.is_mounted());
+            }
             None if knob == Knob::NetworkRate => Base::Network,
             None => Base::Frequency,
         };

@@ -29,12 +29,21 @@ pub(crate) struct Keeper {
     journal: Journal,
     leases: Leases,
     is_stopping: bool,
+    /// Groups of ours that nobody needs could not be removed; said once.
+    is_littered: bool,
 }
 
 impl Keeper {
     /// A keeper with nothing in force yet. Call [`recover`](Self::recover) before anything else.
     pub(crate) fn new(policy: Policy, host: Host, journal: Journal) -> Self {
-        Self { policy, host, journal, leases: Leases::default(), is_stopping: false }
+        Self {
+            policy,
+            host,
+            journal,
+            leases: Leases::default(),
+            is_stopping: false,
+            is_littered: false,
+        }
     }
 
     /// Puts back what an earlier helper left behind, and says of how many fixes. What the kernel does not
@@ -51,6 +60,7 @@ impl Keeper {
             self.leases.held.insert(fix.clone(), lease);
             self.end(&fix, Ending::Recovered, now);
         }
+        self.sweep();
         match unreadable.into_iter().next() {
             Some(error) => Err(error),
             None => Ok(count - self.held()),
@@ -126,7 +136,8 @@ impl Keeper {
         };
         let lease = self.leases.held.get(&fix.id).ok_or_else(conflict)?;
         let place = &lease.record.place;
-        if knob != fix.knob || place.device != fix.device {
+        let is_found = fix.seeks_interface() && place.replica.is_some();
+        if knob != fix.knob || (place.device != fix.device && !is_found) {
             return Err(conflict());
         }
         let Ok(Found::Here(open)) = place.open(&self.host) else { return Err(conflict()) };
@@ -236,10 +247,24 @@ impl Keeper {
             return Err(Refusal::new(Code::LeaseEnded, reason, "ask for the list"));
         }
         held.until = now.since_boot + lease;
-        if let Some(value) = value {
-            self.change(id, value, now)?;
+        match value {
+            Some(value) => self.change(id, value, now)?,
+            None => self.refresh(id),
         }
         self.view(id, now)
+    }
+
+    /// Sees to what has come to the target of a fix meanwhile. If that fails, the fix is as good as before.
+    fn refresh(&self, id: &FixId) {
+        let Some(lease) = self.leases.held.get(id) else { return };
+        let done = match lease.record.place.open(&self.host) {
+            Ok(Found::Here(open)) => open.refresh(),
+            Ok(Found::Gone) => Ok(()),
+            Err(fault) => Err(fault),
+        };
+        if let Err(error) = done {
+            tracing::warn!(fix = %id, %error, "what has come to the target meanwhile is not covered");
+        }
     }
 
     /// Another value for a fix in force. The journal knows both until the new one is read back.
@@ -305,8 +330,27 @@ impl Keeper {
                 None => self.watch_one(id, now),
             }
         }
+        self.sweep();
         let watch = now.since_boot + self.policy.limits.watch;
         self.leases.held.values().map(Lease::next).min().map_or(watch, |next| next.min(watch))
+    }
+
+    /// Removes resource groups of ours that no fix needs: nobody but us gives names like that.
+    fn sweep(&mut self) {
+        if !self.policy.allows(Knob::is_of_group) {
+            return;
+        }
+        let places = self.leases.held.values().map(|lease| &lease.record.place);
+        let needed = places.filter(|place| place.knob.is_of_group()).map(|place| place.identity);
+        match self.host.groups.sweep(needed) {
+            Ok(0) => self.is_littered = false,
+            Ok(count) => tracing::warn!(count, "removed resource groups that no fix needs"),
+            Err(_) if self.is_littered => {}
+            Err(error) => {
+                self.is_littered = true;
+                tracing::error!(%error, "resource groups that no fix needs cannot be removed yet");
+            }
+        }
     }
 
     /// Ends a fix that somebody else overrode, or whose place has gone.
@@ -322,8 +366,9 @@ impl Keeper {
     /// Puts the old value back if ours is still there, and then forgets the fix. If the kernel does not
     /// take it, the fix is stuck and is tried again.
     fn end(&mut self, id: &FixId, how: Ending, now: Now) {
+        let is_shared = self.leases.shares_group(id);
         let Some(lease) = self.leases.held.get_mut(id) else { return };
-        let undone = put_back(&self.host, &lease.record).map_err(|e| e.to_string());
+        let undone = put_back(&self.host, &lease.record, is_shared).map_err(|e| e.to_string());
         let undone = undone.and_then(|left| {
             self.journal.remove(id).map_err(|e| format!("journal: {e}"))?;
             Ok(left)

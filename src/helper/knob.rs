@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::amount::Amount;
 use super::host::{Base, Controller};
 use super::knobs;
+use super::resctrl::Partition;
 use super::root::Dir;
 use crate::data::{Knob, Value};
 
@@ -18,6 +19,8 @@ pub(crate) struct Spot {
     pub(crate) device: Option<String>,
     /// The `tc` program.
     pub(crate) tc: PathBuf,
+    /// The resource group of the target, which need not be there.
+    pub(crate) partition: Partition,
 }
 
 impl Spot {
@@ -39,6 +42,12 @@ pub(crate) enum Fault {
     /// Somebody else's queueing discipline.
     #[error("{0}")]
     Foreign(String),
+    /// A thread of the target is in a resource group of somebody else.
+    #[error("{0}")]
+    Claimed(String),
+    /// The processor has no more classes of service.
+    #[error("{0}")]
+    NoGroupLeft(String),
     /// What the kernel shows cannot be understood.
     #[error("{0}")]
     Strange(String),
@@ -71,6 +80,11 @@ pub(crate) trait Interface: Sync {
     /// Why the kernel or the target would suffer from `text`, if so.
     fn danger(&self, _spot: &Spot, _text: &str) -> Option<String> {
         None
+    }
+
+    /// Sees to what has come to the target since it was written.
+    fn refresh(&self, _spot: &Spot) -> Result<(), Fault> {
+        Ok(())
     }
 
     /// Why `text`, which was there before, must not be put back yet, if so.
@@ -107,6 +121,8 @@ pub(crate) fn interface(base: Base, knob: Knob) -> Option<&'static dyn Interface
         (V2, Knob::IoWeight) => &knobs::IO_WEIGHT_V2,
         (V1(Controller::Freezer), Knob::Freeze) => &knobs::FREEZER,
         (V2, Knob::Freeze) => &knobs::FREEZE,
+        (V1(_) | V2, Knob::LlcWays) => &knobs::LLC_WAYS,
+        (V1(_) | V2, Knob::MemoryBandwidth) => &knobs::MEMORY_BANDWIDTH,
         (Frequency, Knob::FrequencyMax) => &knobs::Khz("scaling_max_freq"),
         (Frequency, Knob::FrequencyMin) => &knobs::Khz("scaling_min_freq"),
         (Frequency, Knob::Governor) => &knobs::Governor,

@@ -129,6 +129,13 @@ impl Leases {
         Ok(())
     }
 
+    /// Whether another fix in force is in the same resource group.
+    pub(crate) fn shares_group(&self, id: &FixId) -> bool {
+        let Some(lease) = self.held.get(id) else { return false };
+        let mut others = self.held.values().filter(|other| other.record.fix != *id);
+        others.any(|other| other.record.place.shares_group(&lease.record.place))
+    }
+
     /// Takes a fix out of force.
     pub(crate) fn end(&mut self, fix: &FixId, how: Ending, left_at: String, now: Now) {
         let Some(lease) = self.held.remove(fix) else { return };

@@ -29,6 +29,11 @@ impl Patterns {
         if faults.is_empty() { Ok(Self(patterns)) } else { Err(faults) }
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether one of them matches all of `text`.
     pub fn matches(&self, text: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches_with(text, OPTIONS))

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::host::{Base, Host};
 use super::knob::{Fault, Interface, Spot, interface};
+use super::resctrl::Partition;
 use super::root::{Identity, RelPath};
 use crate::data::Knob;
 
@@ -17,8 +18,19 @@ pub(crate) struct Place {
     pub(crate) path: RelPath,
     pub(crate) knob: Knob,
     pub(crate) device: Option<String>,
+    /// The replica whose interface was looked for; `None` where the interface was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replica: Option<Replica>,
     /// Which directory it was; another one under the same name is not this place.
     pub(crate) identity: Identity,
+}
+
+/// A cgroup, where it is not the place itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Replica {
+    pub(crate) base: Base,
+    pub(crate) path: RelPath,
 }
 
 /// A place, opened: the same directory for all that follows.
@@ -48,7 +60,7 @@ impl Place {
     ) -> Result<(Self, Open), Fault> {
         let open = Open::new(host, base, &path, knob, device.clone())?;
         let identity = open.spot.dir.identity()?;
-        Ok((Self { base, path, knob, device, identity }, open))
+        Ok((Self { base, path, knob, device, replica: None, identity }, open))
     }
 
     /// Opens it again.
@@ -62,7 +74,8 @@ impl Place {
 
     /// A path for people.
     pub(crate) fn shown(&self) -> String {
-        format!("{}:{}", self.base, self.path)
+        let of = self.replica.as_ref().map(|r| format!(" of {}:{}", r.base, r.path));
+        format!("{}:{}{}", self.base, self.path, of.unwrap_or_default())
     }
 
     /// Whether `other` is the same knob of the same directory.
@@ -70,12 +83,27 @@ impl Place {
         (self.identity, self.knob, &self.device) == (other.identity, other.knob, &other.device)
     }
 
+    /// The resource group that this knob is in, if it is in one.
+    pub(crate) fn partition(&self, host: &Host) -> Option<Partition> {
+        self.knob.is_of_group().then(|| host.groups.of(self.identity))
+    }
+
+    /// Whether `other` is in the same resource group.
+    pub(crate) fn shares_group(&self, other: &Self) -> bool {
+        self.knob.is_of_group() && other.knob.is_of_group() && self.identity == other.identity
+    }
+
     /// Whether `other` is at the same target: the same cgroup in whatever hierarchy, or the node.
     pub(crate) fn shares_target(&self, other: &Self) -> bool {
-        match (self.knob.is_of_cgroup(), other.knob.is_of_cgroup()) {
-            (true, true) => self.path == other.path,
-            (of_cgroup, other_of_cgroup) => !of_cgroup && !other_of_cgroup,
+        self.cgroup() == other.cgroup()
+    }
+
+    /// The cgroup it is for; `None` for the node.
+    fn cgroup(&self) -> Option<&RelPath> {
+        if self.knob.is_of_cgroup() {
+            return Some(&self.path);
         }
+        self.replica.as_ref().map(|replica| &replica.path)
     }
 }
 
@@ -96,7 +124,8 @@ impl Open {
             }
             _ => Fault::Io(e),
         })?;
-        Ok(Self { spot: Spot { dir, device, tc: host.tc.clone() }, interface })
+        let partition = host.groups.of(dir.identity()?);
+        Ok(Self { spot: Spot { dir, device, tc: host.tc.clone(), partition }, interface })
     }
 
     pub(crate) fn spot(&self) -> &Spot {
@@ -119,6 +148,11 @@ impl Open {
 
     pub(crate) fn write(&self, text: &str) -> Result<(), Fault> {
         self.interface.write(&self.spot, text)
+    }
+
+    /// Sees to what has come to the target since it was written.
+    pub(crate) fn refresh(&self) -> Result<(), Fault> {
+        self.interface.refresh(&self.spot)
     }
 
     /// Why `text`, which was there before, must not be put back yet, if so.

@@ -108,6 +108,8 @@ pub struct Roots {
     pub cpu: PathBuf,
     /// Network interfaces in sysfs.
     pub net: PathBuf,
+    /// Where resctrl is mounted, if it is.
+    pub resctrl: PathBuf,
     /// The `tc` program.
     pub tc: PathBuf,
 }
@@ -119,6 +121,7 @@ impl Default for Roots {
             proc: "/proc".into(),
             cpu: "/sys/devices/system/cpu".into(),
             net: "/sys/class/net".into(),
+            resctrl: "/sys/fs/resctrl".into(),
             tc: "/usr/sbin/tc".into(),
         }
     }
@@ -220,6 +223,7 @@ impl Policy {
             ("roots.proc", &self.roots.proc),
             ("roots.cpu", &self.roots.cpu),
             ("roots.net", &self.roots.net),
+            ("roots.resctrl", &self.roots.resctrl),
             ("roots.tc", &self.roots.tc),
         ] {
             must(path.is_absolute(), &format!("{name} = {path:?}: must be an absolute path"));
@@ -287,7 +291,9 @@ fn rule(reader: &mut Reader, name: &str, table: Table) -> Rule {
         if knob.is_of_cgroup() && raw.cgroups.is_empty() {
             reader.fault(format!("{at}: allow.cgroups must say where"));
         }
-        if knob.needs_device() && raw.devices.is_empty() {
+        // The interface of a replica is found.
+        let is_found = knob == Knob::NetworkRate && !raw.cgroups.is_empty();
+        if knob.needs_device() && raw.devices.is_empty() && !is_found {
             reader.fault(format!("{at}: allow.devices must say which"));
         }
         knobs.insert(knob, bound);

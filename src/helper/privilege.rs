@@ -9,7 +9,8 @@ use crate::data::Knob;
 /// The capabilities that the policy needs:
 ///
 /// - `CAP_DAC_OVERRIDE` to write files of cgroups and cpufreq that belong to another user (delegated
-///   cgroups), or when the helper is not root;
+///   cgroups), or when the helper is not root. For resource groups that is not enough: the kernel lets only
+///   user 0 move threads of others;
 /// - `CAP_NET_ADMIN` if, and only if, a rule allows `network_rate`.
 pub(crate) fn needed(policy: &Policy) -> CapsHashSet {
     let mut needed = CapsHashSet::new();

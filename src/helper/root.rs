@@ -39,6 +39,11 @@ impl RelPath {
         Ok(Self(text.into()))
     }
 
+    /// The root itself.
+    pub(crate) fn root() -> Self {
+        Self("/".into())
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
@@ -89,6 +94,13 @@ impl fmt::Display for RelPath {
 pub(crate) struct Identity {
     dev: u64,
     ino: u64,
+}
+
+impl Identity {
+    /// Its number among the directories of its tree.
+    pub(crate) fn number(self) -> u64 {
+        self.ino
+    }
 }
 
 /// An opened directory that everything of its kind hangs off.
@@ -168,6 +180,17 @@ impl Dir {
         Ok(text)
     }
 
+    /// All of a file of at most `most` bytes; a longer one is a fault.
+    pub(crate) fn read_whole(&self, name: &str, most: u64) -> io::Result<String> {
+        let mut text = String::new();
+        let file = self.open(name, OFlags::RDONLY)?;
+        file.take(most + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > most {
+            return Err(io::Error::other(format!("{name} has more than {most} bytes")));
+        }
+        Ok(text)
+    }
+
     /// The first line of a file.
     pub(crate) fn read_line(&self, name: &str) -> io::Result<String> {
         Ok(self.read(name)?.lines().next().unwrap_or_default().trim().into())
@@ -181,6 +204,30 @@ impl Dir {
         let written = file.write(line.as_bytes())?;
         super::crash::point();
         if written == line.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+    }
+
+    /// The same directory, opened once more.
+    pub(crate) fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            fd: fs::openat(&self.fd, ".", TO_WALK, Mode::empty())?,
+            shown: self.shown.clone(),
+        })
+    }
+
+    /// A directory in here.
+    pub(crate) fn child(&self, name: &str) -> io::Result<Self> {
+        let fd = fs::openat(&self.fd, name, TO_WALK | OFlags::NOFOLLOW, Mode::empty())?;
+        Ok(Self { fd, shown: self.shown.join(name) })
+    }
+
+    /// Makes a directory in here.
+    pub(crate) fn make(&self, name: &str) -> io::Result<()> {
+        Ok(fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o755))?)
+    }
+
+    /// Removes a directory in here. Those of the kernel's own trees need not be empty.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.fd, name, fs::AtFlags::REMOVEDIR)?)
     }
 
     /// Names of the directories in here, at most `most`.

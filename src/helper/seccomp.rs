@@ -246,6 +246,12 @@ mod tests {
             std::fs::rename(path.join("new"), path.join("newer"))?;
             std::fs::remove_file(path.join("newer"))?;
             std::fs::File::open(&path)?.sync_all()?;
+            // As resource groups are made and removed.
+            std::fs::create_dir(path.join("group"))?;
+            std::fs::remove_dir(path.join("group"))?;
+            let dir = std::fs::File::open(&path)?;
+            rustix::fs::mkdirat(&dir, "group", rustix::fs::Mode::RWXU)?;
+            rustix::fs::unlinkat(&dir, "group", rustix::fs::AtFlags::REMOVEDIR)?;
             let names = std::fs::read_dir(&path)?.count();
             let (here, _there) = std::os::unix::net::UnixStream::pair()?;
             here.set_nonblocking(true)?;

@@ -93,6 +93,12 @@ impl Opened {
         for missing in needed.difference(&kept) {
             tracing::warn!(capability = %missing, "not held; some fixes will be refused by the kernel");
         }
+        let is_root = rustix::process::geteuid().is_root();
+        if self.policy.allows(Knob::is_of_group) && !is_root {
+            tracing::warn!(
+                "not user 0; the kernel will not move threads of others into resource groups"
+            );
+        }
         let mut names: Vec<_> = kept.iter().map(ToString::to_string).collect();
         names.sort();
         tracing::info!(kept = ?names, no_new_privs = true, "privileges dropped");

@@ -40,7 +40,9 @@ pub(crate) fn look(host: &Host, record: &Record) -> Result<Holds, Fault> {
     let text = match open.read() {
         Ok(text) => text,
         Err(Fault::Absent(_)) => return Ok(Holds::Not(Left::Gone)),
-        Err(Fault::Foreign(what)) => return Ok(Holds::Not(Left::Foreign(what))),
+        Err(Fault::Foreign(what) | Fault::Claimed(what)) => {
+            return Ok(Holds::Not(Left::Foreign(what)));
+        }
         Err(fault) => return Err(fault),
     };
     let is_ours =
@@ -54,12 +56,21 @@ pub(crate) fn look(host: &Host, record: &Record) -> Result<Holds, Fault> {
     }
 }
 
-/// Puts the old value back if ours is still there.
+/// Puts the old value back if ours is still there. `is_shared`: another fix is in the same resource group;
+/// with the last one the group goes, whatever has become of it.
 ///
 /// # Errors
 /// When the kernel does not take it, or the target would not survive it: nothing is lost, ask again later.
-pub(crate) fn put_back(host: &Host, record: &Record) -> Result<Left, Fault> {
-    match look(host, record)? {
+pub(crate) fn put_back(host: &Host, record: &Record, is_shared: bool) -> Result<Left, Fault> {
+    let holds = look(host, record);
+    if let Some(partition) = record.place.partition(host).filter(|_| !is_shared) {
+        partition.remove()?;
+        return Ok(match holds {
+            Ok(Holds::Not(left)) => left,
+            Ok(Holds::Ours) | Err(_) => Left::Old,
+        });
+    }
+    match holds? {
         Holds::Not(left) => return Ok(left),
         Holds::Ours => {}
     }

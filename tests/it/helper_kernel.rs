@@ -143,6 +143,11 @@ fn policy(node: &Node) -> PathBuf {
         [allow.knobs.network_rate]
         min = 1000
         max = 1e12
+        [[allow]]
+        cgroups = ["/sage-test-*"]
+        [allow.knobs.network_rate]
+        min = 1000
+        max = 1e12
         "#,
         me = me()
     ))
@@ -367,4 +372,84 @@ fn a_real_interface_gets_its_rate_and_loses_it_again() {
     let refused = helper.ask(rate("b", 20_000_000));
     assert_eq!(refused["refused"]["code"], "foreign_qdisc", "{refused}");
     assert!(veth.tc(&["qdisc", "show"]).contains("htb 1: root"));
+}
+
+/// A network namespace; goes when dropped, and its interfaces with it.
+struct Netns(String);
+
+impl Netns {
+    fn make(purpose: &str) -> Option<Self> {
+        if !is_root() {
+            return None;
+        }
+        let name = format!("sgt{}{purpose}", std::process::id());
+        match Command::new("ip").args(["netns", "add", &name]).output() {
+            Ok(output) if output.status.success() => Some(Self(name)),
+            other => {
+                missing_peer(&format!("iproute2 and network namespaces: {other:?}"));
+                None
+            }
+        }
+    }
+
+    /// An interface of the node that leads here, where it is called `inside`.
+    fn link(&self, inside: &str) -> Veth {
+        let name = format!("{}{inside}", self.0);
+        let output = Command::new("ip")
+            .args(["link", "add", &name, "type", "veth", "peer", "name", inside, "netns", &self.0])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        Veth(name)
+    }
+
+    /// A process of `group` in here.
+    fn spawn(&self, group: &Cgroup) -> Process {
+        let process = group.spawn(&["ip", "netns", "exec", &self.0, "sleep", "1000"]);
+        let ours = netns_of("self");
+        until("it is in its namespace", || netns_of(&process.0.id().to_string()) != ours);
+        process
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        drop(Command::new("ip").args(["netns", "del", &self.0]).output());
+    }
+}
+
+fn netns_of(process: &str) -> PathBuf {
+    fs::read_link(format!("/proc/{process}/ns/net")).unwrap()
+}
+
+#[test]
+fn the_real_interface_of_a_replica_is_found_though_others_have_its_number() {
+    let Some(group) = Cgroup::make("net", &["cpu"]) else { return };
+    let (Some(ours), Some(theirs)) = (Netns::make("a"), Netns::make("b")) else { return };
+    // Made within, as container networks do: both have the number 2 in there.
+    let (veth, other) = (ours.link("e0"), theirs.link("e0"));
+    let number =
+        |veth: &Veth| first_line(&Path::new("/sys/class/net").join(&veth.0).join("iflink"));
+    assert_eq!(number(&veth), number(&other));
+    let node = Node::new();
+    let helper = Helper::start(&policy(&node));
+    let rate = |target: &Value| fix("r", target, "network_rate", json!(20_000_000), None);
+    let replica = ours.spawn(&group);
+    for target in [group.target(), json!({"pid": replica.0.id()})] {
+        let answer = helper.ask(rate(&target));
+        assert_eq!(answer["lease"]["device"], veth.0, "{answer}");
+        assert!(veth.tc(&["qdisc", "show"]).contains("tbf 5a9e: root"));
+        assert!(!other.tc(&["qdisc", "show"]).contains("5a9e:"));
+        helper.ask(json!({"revert": "all"}));
+        assert!(!veth.tc(&["qdisc", "show"]).contains("5a9e:"));
+    }
+    // Two that lead there, and a process that has the node's network.
+    let second = ours.link("e1");
+    let refused = helper.ask(rate(&group.target()));
+    assert_eq!(refused["refused"]["code"], "target_ambiguous", "{refused}");
+    drop((second, replica));
+    let _on_the_node = group.spawn(&["sleep", "1000"]);
+    let refused = helper.ask(rate(&group.target()));
+    assert_eq!(refused["refused"]["code"], "device", "{refused}");
+    assert!(refused["refused"]["reason"].as_str().unwrap().contains("the node's network"));
 }

@@ -3,7 +3,7 @@ use crate::act::config::{BestEffort, Config, Located};
 use crate::act::nodes::Helper;
 use crate::act::{Inventory, Plan, locate, obvious_target, plan};
 use crate::data::{
-    ActMode, ActionKind, Knob, MetricEvidence, Replica, Resource, RootCause, Target, Value,
+    ActMode, ActionKind, Knob, MetricEvidence, Replica, Resource, RootCause, Rung, Target, Value,
 };
 
 fn planned(cause: &RootCause, stock: &Inventory, config: &Config) -> Plan {
@@ -140,6 +140,46 @@ fn without_throttling_best_effort_neighbours_give_way_first() {
     assert_eq!(ladder(&plan), [(n, Some((Knob::NetworkRate, amount(1e7))))]);
     let change = &plan.rungs[0].changes[0];
     assert_eq!((&change.target, change.device.as_deref()), (&Target::Node, Some("veth1")));
+}
+
+#[test]
+fn neighbours_lose_cache_and_bandwidth_before_they_are_frozen() {
+    let mut config = config(ActMode::Auto);
+    config.freeze_neighbours = true;
+    let mut stock = with_batch(inventory(vec![]));
+    let (work, seen) = stock.neighbours.remove(0);
+    let mut seen = seen;
+    seen.knobs.push(knob(Knob::LlcWays, 11.0, Some((2.0, 11.0))));
+    seen.knobs.push(knob(Knob::MemoryBandwidth, 100.0, Some((20.0, 100.0))));
+    stock.neighbours.push((work.clone(), seen));
+    let plan = planned(&cause("redis", Some(Resource::Cpu)), &stock, &config);
+    let goals = |rung: &Rung| -> Vec<_> {
+        rung.changes.iter().map(|c| (c.knob, c.to.clone(), c.target.clone())).collect()
+    };
+    let job = || Target::Cgroup("/batch/job".into());
+    let share = |ways, percent| {
+        vec![(Knob::LlcWays, amount(ways), job()), (Knob::MemoryBandwidth, amount(percent), job())]
+    };
+    // Whole ways, and steps that processors have.
+    let rungs: Vec<_> = plan.rungs.iter().map(goals).collect();
+    assert_eq!(rungs[2..4], [share(6.0, 50.0), share(3.0, 30.0)], "{plan:?}");
+    assert_eq!(rungs[4][0].0, Knob::Freeze);
+    // As far as the policy allows, and not a step that changes nothing.
+    stock.neighbours[0].1.knobs.truncate(3);
+    stock.neighbours[0].1.knobs.push(knob(Knob::MemoryBandwidth, 40.0, Some((35.0, 100.0))));
+    let plan = planned(&cause("redis", Some(Resource::Cpu)), &stock, &config);
+    let is_bandwidth = |r: &Rung| r.changes.iter().any(|c| c.knob == Knob::MemoryBandwidth);
+    assert!(!plan.rungs.iter().any(is_bandwidth), "{plan:?}");
+}
+
+#[test]
+fn work_without_a_named_interface_is_rated_by_its_own_name() {
+    let mut stock = with_batch(inventory(vec![]));
+    stock.neighbours[0].0.interface = None;
+    let plan = planned(&cause("redis", Some(Resource::Network)), &stock, &config(ActMode::Auto));
+    let change = &plan.rungs[0].changes[0];
+    assert_eq!((change.knob, &change.to), (Knob::NetworkRate, &amount(1e7)));
+    assert_eq!((&change.target, &change.device), (&Target::Cgroup("/batch/job".into()), &None));
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod frequency;
 mod io;
 mod memory;
 mod network;
+mod partition;
 
 pub(super) use cpu::{CpuWeight, Cpuset, QuotaV1, QuotaV2, Shares};
 pub(super) use freeze::{FREEZE, FREEZER};
@@ -14,3 +15,4 @@ pub(super) use frequency::{Governor, Khz};
 pub(super) use io::{IO_WEIGHT_V1, IO_WEIGHT_V2, IoMax, Throttle};
 pub(super) use memory::{MEMORY_HIGH, MEMORY_LIMIT_V1, MEMORY_MAX, MEMORY_SOFT_V1};
 pub(super) use network::Tbf;
+pub(super) use partition::{LLC_WAYS, MEMORY_BANDWIDTH};

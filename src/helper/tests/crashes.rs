@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::super::crash;
-use super::node::{Cgroups, Node, at, fix, quota};
+use super::node::{Cgroups, Node, REPLICA, at, fix, quota};
 use crate::data::{Knob, Value};
 
 const OLD: &str = "150000";
@@ -166,4 +166,71 @@ fn a_journal_that_others_can_write_is_not_trusted() {
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o770)).unwrap();
     let opened = super::super::journal::Journal::open(&dir, Duration::ZERO);
     assert!(matches!(opened, Err(super::super::Error::Untrusted { .. })));
+}
+
+/// Two fixes in one resource group: applied, changed, one reverted, one renewed after a thread has come, and
+/// expired.
+fn life_in_a_group(node: &Node) {
+    let mut keeper = node.keeper();
+    keeper.try_apply(fix("w", Knob::LlcWays, Value::Amount(4.0)), at(1)).unwrap();
+    keeper.try_apply(fix("b", Knob::MemoryBandwidth, Value::Amount(50.0)), at(1)).unwrap();
+    keeper.try_renew("w", Some(Value::Amount(5.0)), at(2)).unwrap();
+    node.put_threads(REPLICA, "101\n102\n200\n");
+    keeper.try_revert("w", at(3));
+    keeper.try_renew("b", None, at(4)).unwrap();
+    keeper.tick(at(90));
+}
+
+/// Whoever is in a group of ours is in the journal.
+fn assert_group_journalled(node: &Node, when: &str) {
+    for group in node.own_groups() {
+        assert!(!node.journal().is_empty(), "{when}: {group}");
+    }
+}
+
+fn assert_no_group(node: &Node, when: &str) {
+    assert!(node.own_groups().is_empty() && node.journal().is_empty(), "{when}");
+    let mut tasks: Vec<_> = node.group_file("", "tasks").split(',').map(String::from).collect();
+    tasks.sort();
+    assert_eq!(tasks, ["1", "101", "102", "200"], "{when}");
+}
+
+#[test]
+fn death_at_any_step_leaves_no_resource_group_after_the_next_start() {
+    let mut deaths = 0;
+    for point in 0.. {
+        let node = Node::with_groups(Cgroups::V2);
+        let lived = die_at(point, || life_in_a_group(&node)).is_some();
+        assert_group_journalled(&node, &format!("at {point}"));
+        drop(node.keeper());
+        assert_no_group(&node, &format!("at {point}"));
+        if lived {
+            break;
+        }
+        deaths += 1;
+    }
+    // Four entries (one twice) and two removals of the journal; the group made once and found there twice; three
+    // lines set, one put back, three threads taken in, the group removed.
+    let (entries, removals, writes) = (4, 2, 3 + 1 + 3 + 1);
+    assert_eq!(deaths, 5 * entries + 2 * removals + 4 + 2 * writes, "something is not covered");
+}
+
+#[test]
+fn death_while_recovering_a_resource_group_changes_nothing_about_that() {
+    let mut deaths = 0;
+    for point in (0..60).step_by(3) {
+        for second in 0.. {
+            let node = Node::with_groups(Cgroups::V2);
+            let lived = die_at(point, || life_in_a_group(&node)).is_some();
+            let recovered = die_at(second, || drop(node.keeper())).is_some();
+            assert_group_journalled(&node, &format!("at {point}, then {second}"));
+            drop(node.keeper());
+            assert_no_group(&node, &format!("at {point}, then {second}"));
+            if lived || recovered {
+                break;
+            }
+            deaths += 1;
+        }
+    }
+    assert!(deaths > 40, "only {deaths} second deaths");
 }

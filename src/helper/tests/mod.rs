@@ -2,8 +2,11 @@
 
 mod checks;
 mod crashes;
+mod groups;
+mod interface;
 mod kernel;
 mod leases;
 mod lookup;
 mod node;
+mod partition;
 mod policies;

@@ -10,6 +10,9 @@ use super::super::host::Host;
 use super::super::journal::Journal;
 use super::super::keeper::Keeper;
 use super::super::policy::Policy;
+use super::super::resctrl::Groups;
+use super::groups::Fake;
+use super::interface::FakeLinks;
 use crate::data::{Fix, FixId, Knob, Target, Value};
 use crate::wire::{Answer, Code, LeaseView, Listing, Request, Which};
 
@@ -163,7 +166,7 @@ impl Node {
         format!(
             "[socket]\npath = \"{home}/sock\"\n[state]\ndir = \"{home}/state\"\n[roots]\n\
              cgroup = \"{home}/cgroup\"\nproc = \"{home}/proc\"\ncpu = \"{home}/cpu\"\n\
-             net = \"{home}/net\"\ntc = \"{home}/tc\"\n{rules}"
+             net = \"{home}/net\"\nresctrl = \"{home}/resctrl\"\ntc = \"{home}/tc\"\n{rules}"
         )
     }
 
@@ -177,7 +180,9 @@ impl Node {
     /// A helper, and how many fixes it put back.
     pub(super) fn restart(&self) -> (Keeper, Result<usize, super::super::Error>) {
         let policy = self.policy();
-        let host = Host::open(&policy.roots).unwrap();
+        let mut host = Host::open(&policy.roots).unwrap();
+        host.groups = Groups::new(Fake(policy.roots.resctrl.clone()));
+        host.links = Box::new(FakeLinks(self.home.path().into()));
         let journal = Journal::open(&policy.state.dir, PATIENCE).unwrap();
         let mut keeper = Keeper::new(policy, host, journal);
         let recovered = keeper.recover(at(0));
@@ -246,6 +251,14 @@ min = 10
 max = 500
 factor_max = 5
 [allow.knobs.freeze]
+[allow.knobs.llc_ways]
+min = 2
+max = 16
+factor_max = 4
+[allow.knobs.memory_bandwidth]
+min = 20
+max = 90
+factor_max = 4
 [[allow]]
 devices = ["policy*", "eth0"]
 [allow.knobs.frequency_max]
@@ -260,6 +273,11 @@ choices = ["performance", "ondemand"]
 min = 1000000
 max = 1000000000
 unlimited = true
+[[allow]]
+cgroups = ["/apps/*"]
+[allow.knobs.network_rate]
+min = 1000000
+max = 100000000
 "#;
 
 /// A moment, in seconds since boot.

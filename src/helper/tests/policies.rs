@@ -31,6 +31,7 @@ fn every_fault_is_named_at_once() {
         fixes_max = 0
         [roots]
         cgroup = "relative"
+        resctrl = "sys/fs/resctrl"
         [sockets]
         [[allow]]
         cgroups = ["a/*", "/b/***"]
@@ -41,10 +42,26 @@ fn every_fault_is_named_at_once() {
         [allow.knobs.cpu_share]
         [allow.knobs.cpuset]
         min = 1
+        [allow.knobs.llc_ways]
+        [allow.knobs.memory_bandwidth]
+        min = 90
+        max = 20
         [allow.knobs.frequency_max]
         min = 1
         [[allow]]
         cgroups = ["/a"]
+        [[allow]]
+        cgroups = ["/a"]
+        [allow.knobs.io_read_ops]
+        min = 1
+        max = 2
+        [allow.knobs.network_rate]
+        min = 1
+        max = 2
+        [[allow]]
+        [allow.knobs.network_rate]
+        min = 1
+        max = 2
         "#,
     )
     .unwrap_err()
@@ -57,6 +74,7 @@ fn every_fault_is_named_at_once() {
         "limits.lease_max: must be at most 24h",
         "limits.fixes_max: must be 1 to 1024",
         "roots.cgroup = \"relative\": must be an absolute path",
+        "roots.resctrl = \"sys/fs/resctrl\": must be an absolute path",
         "sockets: unknown table; known: socket, tcp, state, sandbox, roots, limits, allow",
         "allow[0].cgroups: \"a/*\" must start with /",
         "allow[0].cgroups: \"/b/***\"",
@@ -65,12 +83,18 @@ fn every_fault_is_named_at_once() {
         "allow[0].knobs.cpu_share: unknown knob; known: cpu_quota",
         "allow[0].knobs.cpuset: min and max mean nothing here",
         "allow[0].knobs.cpuset.cpus: needed",
+        "allow[0].knobs.llc_ways: needs min and max",
+        "allow[0].knobs.memory_bandwidth: min = 90, max = 20",
         "allow[0].knobs.frequency_max: needs min and max",
         "allow[0].knobs.frequency_max: allow.devices must say which",
         "allow[1].knobs: must allow at least one knob",
+        "allow[2].knobs.io_read_ops: allow.devices must say which",
+        "allow[3].knobs.network_rate: allow.devices must say which",
     ] {
         assert!(faults.contains(part), "{part:?} is missing in:\n{faults}");
     }
+    // The interface of a replica is found.
+    assert!(!faults.contains("allow[2].knobs.network_rate"), "{faults}");
 }
 
 #[test]
@@ -84,6 +108,8 @@ fn capabilities_follow_from_what_is_allowed() {
     let policy = Policy::parse(WEIGHT).unwrap();
     assert!(policy.allows(|knob| knob == Knob::CpuWeight));
     assert_eq!(needed(&policy), [Capability::CAP_DAC_OVERRIDE].into());
+    let group = WEIGHT.replace("cpu_weight", "llc_ways");
+    assert_eq!(needed(&Policy::parse(&group).unwrap()), [Capability::CAP_DAC_OVERRIDE].into());
     let rate = "[[allow]]\ndevices = [\"eth0\"]\n[allow.knobs.network_rate]\nmin = 1\nmax = 2\n";
     assert_eq!(needed(&Policy::parse(rate).unwrap()), [Capability::CAP_NET_ADMIN].into());
     let both = Policy::parse(&format!("{WEIGHT}{rate}")).unwrap();
