@@ -101,7 +101,7 @@ fn show(app: &App, needs: Needs, work: &Path, args: &LiveArgs) -> Result<Outcome
         seed: args.seed,
         intervals: args.intervals as usize,
         compare: args.compare,
-        faults: args.faults as usize,
+        faults: args.faults.clone(),
     };
     let shown = runtime.block_on(async {
         let mut stage = Stage::start(app, needs, work)?;

@@ -74,7 +74,9 @@ async fn services_pass_the_trace_on_and_report_spans() {
     let text = seen.to_string();
     assert!(text.contains("front") && text.contains("back") && text.contains("Work"), "{seen:#}");
     // A lock is a fault in the code; everything else is refused.
-    for (path, status) in [("/-/lock/10", 200), ("/-/lock/x", 404), ("/-/pool/1", 404)] {
+    for (path, status) in
+        [("/-/lock/10", 200), ("/-/lock/x", 404), ("/-/pool/1", 404), ("/-/pool/2/100", 200)]
+    {
         assert_eq!(send(front.1, "POST", path, &[], b"").await.status, status, "{path}");
     }
     assert_eq!(send(front.1, "GET", "/Work", &[], b"").await.status, 200);
@@ -197,7 +199,7 @@ fn whatever_ends_a_run_nothing_is_left_behind() {
     until("the watchman has swept", || run.is_gone());
 
     // What Sage makes of it depends on how busy the machine is; that everything is put back does not.
-    let mut run = Live::start(&["--intervals", "25", "--faults", "1"]);
+    let mut run = Live::start(&["--intervals", "25", "--faults", "quota"]);
     run.child.wait().unwrap();
     let said = run.said();
     assert!(said.contains("quota squeezed"), "{said}");

@@ -1,5 +1,5 @@
 //! What goes wrong, for real: somebody squeezes a quota, somebody else's work runs in a service's group, memory
-//! or the disk get scarce, code holds a lock for too long.
+//! or the disk get scarce, code holds a lock for too long or has too few threads.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,34 +10,7 @@ use std::time::Duration;
 use super::exporter::read;
 use super::groups::{Groups, Limit, PERIOD_US};
 use super::procs::Process;
-use super::spec::{App, Service, Step};
-use crate::data::Resource;
-
-/// A kind of trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Somebody sets the quota below what the service uses.
-    Squeeze,
-    /// Somebody else's work uses up the quota: stress-ng in the group of the service.
-    Contention,
-    /// Somebody sets the memory limit so low that the file the service looks things up in does not fit.
-    Memory,
-    /// Somebody throttles the reads of the service.
-    Disk,
-    /// Each request holds a lock for too long.
-    Lock,
-}
-
-/// Trouble of a service.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Fault {
-    /// What.
-    pub(super) kind: Kind,
-    /// Whose.
-    pub(super) service: String,
-    /// 1 is meant to violate the target clearly; less is a nuisance.
-    pub(super) strength: f64,
-}
+use super::schedule::{Fault, Kind};
 
 /// Least quota, microseconds of a period.
 const QUOTA_LEAST_US: f64 = 1500.0;
@@ -51,71 +24,10 @@ const READS_LEAST: f64 = 65_536.0;
 const TELL: Duration = Duration::from_secs(5);
 /// How long a lock is held, microseconds.
 const HELD_US: f64 = 25_000.0;
-
-impl Kind {
-    /// Its name in tables.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Squeeze => "quota squeezed",
-            Self::Contention => "stress-ng in its group",
-            Self::Memory => "memory squeezed",
-            Self::Disk => "reads throttled",
-            Self::Lock => "lock held",
-        }
-    }
-
-    /// What a right diagnosis says.
-    pub(super) fn resource(self) -> Option<Resource> {
-        match self {
-            Self::Squeeze | Self::Contention => Some(Resource::Cpu),
-            Self::Memory => Some(Resource::Memory),
-            Self::Disk => Some(Resource::Disk),
-            Self::Lock => None,
-        }
-    }
-
-    /// Whether more of the resource on this node is something Sage can ask the helper for.
-    pub(super) fn is_fixable(self) -> bool {
-        matches!(self, Self::Squeeze | Self::Contention | Self::Memory)
-    }
-
-    /// Whether it can be had on this machine and with this service.
-    fn suits(self, service: &Service, has_disk: bool) -> bool {
-        match self {
-            Self::Memory => has_disk && service.does(|s| matches!(s, Step::Pages(_))),
-            Self::Disk => has_disk && service.does(|s| matches!(s, Step::Disk(_))),
-            _ => true,
-        }
-    }
-}
-
-/// The faults of a run: one of each kind, on services as far apart as there are.
-pub(super) fn schedule(app: &App, has_disk: bool) -> Vec<Fault> {
-    use Kind::{Contention, Disk, Lock, Memory, Squeeze};
-    let mut taken: Vec<&str> = vec![app.entry()];
-    let mut faults = Vec::new();
-    // Those with the fewest services to choose from come first, and the order of the run is another.
-    for kind in [Disk, Memory, Squeeze, Contention, Lock] {
-        let suits = |s: &&Service| kind.suits(s, has_disk);
-        let free = app.logic().filter(suits).find(|s| !taken.contains(&s.name.as_str()));
-        let Some(service) = free.or_else(|| app.logic().find(suits)) else { continue };
-        taken.push(&service.name);
-        faults.push(Fault { kind, service: service.name.clone(), strength: 1.0 });
-    }
-    let order = [Squeeze, Memory, Contention, Disk, Lock];
-    faults.sort_by_key(|f| order.iter().position(|k| *k == f.kind));
-    faults
-}
-
-/// Everything small that may happen while the model learns.
-pub(super) fn nuisances(app: &App, has_disk: bool) -> Vec<Fault> {
-    use Kind::{Contention, Disk, Lock, Memory, Squeeze};
-    let of = |kind: Kind| {
-        let suits = app.logic().filter(move |s| kind.suits(s, has_disk));
-        suits.map(move |s| Fault { kind, service: s.name.clone(), strength: 0.5 })
-    };
-    [Squeeze, Contention, Memory, Disk, Lock].into_iter().flat_map(of).collect()
-}
+/// Threads that are left.
+const THREADS: u32 = 2;
+/// How many times as many requests come as they have time for.
+const CROWD: f64 = 1.5;
 
 /// What a service has used so far, or uses in a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -139,6 +51,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) address: SocketAddr,
     /// What the service uses in calm.
     pub(super) used: Use,
+    /// Requests that reach it in a second.
+    pub(super) asked: f64,
 }
 
 /// A fault in force.
@@ -189,7 +103,13 @@ impl Fault {
                 self.set(at, Limit::DiskRead, reads.max(READS_LEAST))?
             }
             Kind::Lock => {
-                tell(at.address, (HELD_US * self.strength.powi(2)) as u32)?;
+                tell(at.address, &format!("lock/{}", (HELD_US * self.strength.powi(2)) as u32))?;
+                What::Code
+            }
+            Kind::Pool => {
+                let kept_s = f64::from(THREADS) * CROWD / at.asked.max(1.0);
+                let kept_us = (kept_s * 1e6 * self.strength.powi(2)) as u32;
+                tell(at.address, &format!("pool/{THREADS}/{kept_us}"))?;
                 What::Code
             }
         };
@@ -230,7 +150,9 @@ impl Injected {
                 drop(work);
                 Ok(())
             }
-            What::Code => tell(address, 0),
+            What::Code => {
+                ["lock/0", "pool/0/0"].into_iter().try_for_each(|what| tell(address, what))
+            }
         }
     }
 }
@@ -245,20 +167,19 @@ fn anonymous_bytes(groups: &Groups, service: &str) -> f64 {
     bytes.unwrap_or((64 << 20) as f64)
 }
 
-/// Tells the code of a service for how many microseconds it holds its lock.
-fn tell(address: SocketAddr, us: u32) -> io::Result<()> {
+/// Tells the code of a service what to do wrong.
+fn tell(address: SocketAddr, what: &str) -> io::Result<()> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect_timeout(&address, TELL)?;
     stream.set_read_timeout(Some(TELL))?;
     stream.set_write_timeout(Some(TELL))?;
-    let head =
-        format!("POST /-/lock/{us} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let head = format!("POST /-/{what} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     match answer.contains(" 200 ") {
         true => Ok(()),
-        false => Err(io::Error::other(format!("{address} does not take lock/{us}"))),
+        false => Err(io::Error::other(format!("{address} does not take {what}"))),
     }
 }
 
@@ -275,20 +196,6 @@ pub(super) fn used(groups: &Groups, service: &str) -> Use {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::live::spec::{APPS, app};
-
-    #[test]
-    fn each_kind_has_a_victim_of_its_own_and_never_the_entry() {
-        for name in APPS {
-            let app = app(name).unwrap();
-            let faults = schedule(&app, true);
-            let kinds: Vec<Kind> = faults.iter().map(|f| f.kind).collect();
-            use Kind::{Contention, Disk, Lock, Memory, Squeeze};
-            assert_eq!(kinds, [Squeeze, Memory, Contention, Disk, Lock], "{name}");
-            assert!(faults.iter().all(|f| f.service != app.entry()), "{name}: {faults:?}");
-        }
-        assert_eq!(schedule(&app("chain").unwrap(), false).len(), 3);
-    }
 
     fn groups() -> (tempfile::TempDir, Groups) {
         let root = tempfile::tempdir().unwrap();
@@ -307,8 +214,8 @@ mod tests {
         let fault = Fault { kind: Kind::Squeeze, service: "a".into(), strength: 1.0 };
         let (stress_ng, log) = (Path::new("stress-ng"), Path::new("log"));
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        let at =
-            Surroundings { groups, stress_ng, log, address, used: Use { cpu: 0.1, read: 0.0 } };
+        let used = Use { cpu: 0.1, read: 0.0 };
+        let at = Surroundings { groups, stress_ng, log, address, used, asked: 10.0 };
         fault.begin(&at).unwrap()
     }
 

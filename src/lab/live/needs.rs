@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::groups::Groups;
+use super::schedule::Able;
 use super::spec::{App, Kind};
 
 /// Programs of other people, where they are.
@@ -35,6 +36,13 @@ pub struct Needs {
     pub(super) groups: Groups,
     /// Whether the files are on a block device that can be throttled.
     pub(super) has_disk: bool,
+}
+
+impl Needs {
+    /// Which faults can be had.
+    pub(super) fn able(&self) -> Able {
+        Able { disk: self.has_disk }
+    }
 }
 
 /// Where to look.

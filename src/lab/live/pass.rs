@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::Failure;
 use super::autoscale::Autoscale;
 use super::episode::Episode;
-use super::faults::{Fault, schedule};
 use super::groups::Limit;
 use super::load::wall_ms;
 use super::run::{POLL, Run, load_average};
+use super::schedule::Fault;
 use super::settings::Policy;
 use super::timeline::Slot;
 
@@ -24,8 +24,7 @@ const CALM_SLOTS: usize = 3;
 impl Run<'_> {
     /// All faults under one policy.
     pub(super) async fn pass(&mut self, policy: Policy) -> Result<Vec<Episode>, Failure> {
-        let mut faults = schedule(&self.stage.app, self.stage.needs.has_disk);
-        faults.truncate(self.options.faults);
+        let faults = self.faults()?;
         let mut episodes = Vec::new();
         for (n, fault) in faults.iter().enumerate() {
             let is_calm = self.wait_for_calm().await?;

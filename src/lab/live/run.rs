@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::Failure;
 use super::episode::Episode;
-use super::faults::{Fault, Injected, Surroundings, Use, nuisances, used};
+use super::faults::{Injected, Surroundings, Use, used};
 use super::load::wall_ms;
+use super::schedule::{Chosen, Fault, nuisances, schedule};
 use super::settings::{INTERVAL_S, Policy};
 use super::stage::Stage;
 use super::timeline::{Slot, slots};
@@ -44,8 +45,8 @@ pub struct Options {
     pub intervals: usize,
     /// Whether the same faults come again without Sage.
     pub compare: bool,
-    /// Only so many faults.
-    pub faults: usize,
+    /// Which faults.
+    pub faults: Chosen,
 }
 
 /// What whoever watches is told.
@@ -96,6 +97,8 @@ pub async fn run(
     };
     let rate = stage.app.rate;
     let mut run = Run { stage, options, watcher, api, target, rate, used: BTreeMap::new() };
+    // What cannot be had must be said before anybody waits for it.
+    run.faults()?;
     run.calibrate().await?;
     run.calm().await?;
     run.learn().await?;
@@ -145,6 +148,15 @@ impl Run<'_> {
         match self.stage.ended() {
             Some(name) => Err(format!("{name} has ended by itself").into()),
             None => Ok(()),
+        }
+    }
+
+    /// What is to go wrong.
+    pub(super) fn faults(&self) -> Result<Vec<Fault>, Failure> {
+        let faults = self.options.faults.of(schedule(&self.stage.app, self.stage.needs.able()));
+        match faults.is_empty() {
+            true => Err("none of these faults can be had on this machine".into()),
+            false => Ok(faults),
         }
     }
 
@@ -218,7 +230,7 @@ impl Run<'_> {
         self.stage.start_watchers(&target, self.train_at()).await?;
         self.watcher.say(&format!("Sage's own page: http://{}", self.stage.ports.http));
         let mut rng = SmallRng::seed_from_u64(self.options.seed ^ 0x1ea2);
-        let nuisances = nuisances(&self.stage.app, self.stage.needs.has_disk);
+        let nuisances = nuisances(&self.stage.app, self.stage.needs.able());
         let (start_ms, mut n) = (wall_ms(), 0);
         let whole_ms = self.options.intervals as i64 * Self::interval_ms();
         let mut present: Option<(Injected, i64)> = None;
@@ -267,6 +279,7 @@ impl Run<'_> {
             log: &self.stage.home().join("stress-ng.log"),
             address: self.stage.address(&fault.service),
             used: self.used.get(&fault.service).copied().unwrap_or_default(),
+            asked: self.rate * self.stage.app.requests(&fault.service),
         };
         Ok(fault.begin(&at)?)
     }
