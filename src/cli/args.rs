@@ -98,8 +98,8 @@ pub enum Lab {
     ///
     /// Starts one of the paper's applications as processes of this program, in cgroups of their own, with
     /// users, Prometheus, Alertmanager, the sidecar and sage-helper. Lets the model learn, then makes one real
-    /// fault after another (a squeezed quota, stress-ng, memory, disk, a lock, too few threads) and shows how Sage
-    /// finds each and what it changes. Needs root and some programs, all of which it names if they are missing; installs
+    /// fault after another (a squeezed quota, stress-ng, memory, disk, a lock, too few threads, a slow link) and
+    /// shows how Sage finds each and what it changes. Needs root and some programs, all of which it names if they are missing; installs
     /// nothing, and leaves nothing behind. Takes seven minutes on two processors.
     Live(LiveArgs),
     /// A service of the live application, told what to be on standard input
@@ -154,7 +154,8 @@ pub struct LiveArgs {
     /// Intervals of two seconds to learn from
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(25..2000))]
     pub intervals: u32,
-    /// Only these faults, with commas between them: quota, memory, stress, disk, lock, pool
+    /// Only these faults, with commas between them: quota, memory, stress, disk, lock, pool,
+    /// network
     #[arg(long, value_name = "LIST", default_value = "all")]
     pub faults: Chosen,
     /// The same faults again with an autoscaler in place of Sage, and with nobody

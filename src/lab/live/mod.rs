@@ -7,6 +7,7 @@
 
 mod autoscale;
 mod clean;
+mod door;
 mod episode;
 mod exporter;
 mod failure;
@@ -15,6 +16,7 @@ mod groups;
 mod helper;
 mod load;
 mod needs;
+mod net;
 mod pass;
 mod procs;
 mod report;
@@ -28,6 +30,7 @@ mod timeline;
 mod watchers;
 
 pub use clean::{clean, watch};
+pub use door::{Door, enter};
 pub use failure::Failure;
 pub use needs::{Needs, Places, find_all};
 pub use report::{table, verdict, write};

@@ -75,6 +75,10 @@ impl Run<'_> {
                 let value = groups.get(&service, limit).unwrap_or_else(|e| e.to_string());
                 limits.push((format!("{limit:?} of {service}"), value));
             }
+            if let Some(wires) = &self.stage.wires {
+                let value = wires.queue(&service).unwrap_or_else(|e| e.to_string());
+                limits.push((format!("link of {service}"), value));
+            }
         }
         limits
     }

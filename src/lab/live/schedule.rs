@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Lock,
     /// The service has too few threads, and each stays with its connection for a while after an answer.
     Pool,
+    /// Somebody lets less through to the service than is sent to it.
+    Network,
 }
 
 /// Trouble of a service.
@@ -38,6 +40,8 @@ pub(super) struct Fault {
 pub(super) struct Able {
     /// A disk that can be throttled.
     pub(super) disk: bool,
+    /// A network of its own for each service.
+    pub(super) network: bool,
 }
 
 /// Requests of a service for each of a user, below which its tail is hardly that of users.
@@ -45,8 +49,15 @@ const BUSY: f64 = 0.25;
 
 impl Kind {
     /// All, in the order of a run.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Squeeze, Self::Memory, Self::Contention, Self::Disk, Self::Lock, Self::Pool];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Squeeze,
+        Self::Memory,
+        Self::Contention,
+        Self::Disk,
+        Self::Lock,
+        Self::Pool,
+        Self::Network,
+    ];
 
     /// Its name in tables.
     pub(super) fn name(self) -> &'static str {
@@ -57,6 +68,7 @@ impl Kind {
             Self::Disk => "reads throttled",
             Self::Lock => "lock held",
             Self::Pool => "too few threads",
+            Self::Network => "link squeezed",
         }
     }
 
@@ -69,6 +81,7 @@ impl Kind {
             Self::Disk => "disk",
             Self::Lock => "lock",
             Self::Pool => "pool",
+            Self::Network => "network",
         }
     }
 
@@ -78,6 +91,7 @@ impl Kind {
             Self::Squeeze | Self::Contention => Some(Resource::Cpu),
             Self::Memory => Some(Resource::Memory),
             Self::Disk => Some(Resource::Disk),
+            Self::Network => Some(Resource::Network),
             Self::Lock | Self::Pool => None,
         }
     }
@@ -92,6 +106,7 @@ impl Kind {
         match self {
             Self::Memory => able.disk && service.does(|s| matches!(s, Step::Pages(_))),
             Self::Disk => able.disk && service.does(|s| matches!(s, Step::Disk(_))),
+            Self::Network => able.network && app.requests(&service.name) >= BUSY,
             Self::Pool => app.requests(&service.name) >= BUSY,
             Self::Squeeze | Self::Contention | Self::Lock => true,
         }
@@ -100,11 +115,11 @@ impl Kind {
 
 /// The faults of a run: one of each kind, on services as far apart as there are.
 pub(super) fn schedule(app: &App, able: Able) -> Vec<Fault> {
-    use Kind::{Contention, Disk, Lock, Memory, Pool, Squeeze};
+    use Kind::{Contention, Disk, Lock, Memory, Network, Pool, Squeeze};
     let mut taken: Vec<&str> = Vec::new();
     let mut faults = Vec::new();
     // Those with the fewest services to choose from come first, and the order of the run is another.
-    for kind in [Disk, Memory, Squeeze, Contention, Lock, Pool] {
+    for kind in [Disk, Memory, Squeeze, Contention, Lock, Pool, Network] {
         let suits = |s: &&Service| kind.suits(app, s, able) && s.name != app.entry();
         let times = |s: &&Service| taken.iter().filter(|t| **t == s.name).count();
         let Some(service) = app.logic().filter(suits).min_by_key(times) else { continue };
@@ -118,12 +133,12 @@ pub(super) fn schedule(app: &App, able: Able) -> Vec<Fault> {
 /// Everything small that may happen while the model learns. A pool is none of it: what queues before a service is
 /// there with locks.
 pub(super) fn nuisances(app: &App, able: Able) -> Vec<Fault> {
-    use Kind::{Contention, Disk, Lock, Memory, Squeeze};
+    use Kind::{Contention, Disk, Lock, Memory, Network, Squeeze};
     let of = |kind: Kind| {
         let suits = app.logic().filter(move |s| kind.suits(app, s, able));
         suits.map(move |s| Fault { kind, service: s.name.clone(), strength: 0.5 })
     };
-    [Squeeze, Contention, Memory, Disk, Lock].into_iter().flat_map(of).collect()
+    [Squeeze, Contention, Memory, Disk, Lock, Network].into_iter().flat_map(of).collect()
 }
 
 /// Which faults are asked for.
@@ -167,7 +182,7 @@ mod tests {
     use super::*;
     use crate::lab::live::spec::{APPS, app};
 
-    const ALL: Able = Able { disk: true };
+    const ALL: Able = Able { disk: true, network: true };
 
     #[test]
     fn each_kind_has_a_victim_and_never_the_entry() {
@@ -178,8 +193,8 @@ mod tests {
             assert_eq!(kinds, Kind::ALL, "{name}");
             assert!(faults.iter().all(|f| f.service != app.entry()), "{name}: {faults:?}");
         }
-        let without = schedule(&app("chain").unwrap(), Able { disk: false });
-        assert_eq!(without.len(), Kind::ALL.len() - 2);
+        let without = schedule(&app("chain").unwrap(), Able { disk: false, network: false });
+        assert_eq!(without.len(), Kind::ALL.len() - 3);
     }
 
     /// Few would notice a fault of a service that few requests reach.
@@ -199,7 +214,7 @@ mod tests {
         assert_eq!("all".parse::<Chosen>().unwrap().of(faults.clone()), faults);
         for wrong in ["", "quota,", "cpu", "5"] {
             let why = wrong.parse::<Chosen>().unwrap_err();
-            assert!(why.contains("quota, memory, stress, disk, lock, pool"), "{why}");
+            assert!(why.contains("quota, memory, stress, disk, lock, pool, network"), "{why}");
         }
     }
 }

@@ -47,7 +47,7 @@ pub fn run() -> Result<(), Failure> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind((orders.listen, 0)).await?;
         let spans = Spans::start(orders.otlp);
         let wrongs = Arc::new(Wrongs::default());
         let pool = Pool::start(orders.clone(), files, spans.clone(), wrongs.clone())?;
