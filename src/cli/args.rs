@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::backfill_args::BackfillArgs;
 use super::load_args::LoadArgs;
-use crate::lab::live::APPS;
+use crate::lab::live::{APPS, Chosen};
 use crate::lab::sim::named_app;
 use crate::lab::wire::Buckets;
 
@@ -98,9 +98,9 @@ pub enum Lab {
     ///
     /// Starts one of the paper's applications as processes of this program, in cgroups of their own, with
     /// users, Prometheus, Alertmanager, the sidecar and sage-helper. Lets the model learn, then makes one real
-    /// fault after another (a squeezed quota, stress-ng, memory, disk, a lock) and shows how Sage finds each and
-    /// what it changes. Needs root and some programs, all of which it names if they are missing; installs
-    /// nothing, and leaves nothing behind. Takes six minutes on two processors.
+    /// fault after another (a squeezed quota, stress-ng, memory, disk, a lock, too few threads, a slow link) and
+    /// shows how Sage finds each and what it changes. Needs root and some programs, all of which it names if they are missing; installs
+    /// nothing, and leaves nothing behind. Takes seven minutes on two processors.
     Live(LiveArgs),
     /// A service of the live application, told what to be on standard input
     #[command(hide = true)]
@@ -154,9 +154,10 @@ pub struct LiveArgs {
     /// Intervals of two seconds to learn from
     #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(25..2000))]
     pub intervals: u32,
-    /// Only the first so many faults
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..6))]
-    pub faults: u32,
+    /// Only these faults, with commas between them: quota, memory, stress, disk, lock, pool,
+    /// network
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    pub faults: Chosen,
     /// The same faults again with an autoscaler in place of Sage, and with nobody
     #[arg(long)]
     pub compare: bool,

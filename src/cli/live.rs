@@ -9,7 +9,8 @@ use super::progress::Progress;
 use super::run::{FAILURE, GRACE, USAGE, answer, fail};
 use crate::app::Signals;
 use crate::lab::live::{
-    self, App, Failure, Needs, Options, Outcome, Places, Stage, Watcher, app, clean, find_all,
+    self, App, Failure, Needs, Options, Outcome, Places, Stage, Watcher, app, clean, enter,
+    find_all,
 };
 use crate::observe::{self, LogConfig};
 
@@ -57,12 +58,19 @@ pub(super) fn live(args: &LiveArgs) -> ExitCode {
                 )),
             )
         }
-        Ok(_) if args.check => answer("Everything is there.\n"),
+        Ok(needs) if args.check => {
+            let lines: String = needs.left_out().iter().map(|l| left_out(l) + "\n").collect();
+            answer(&format!("Everything that must be there is.\n{lines}"))
+        }
         Ok(needs) => match show(&app, needs, &work, args) {
             Ok(outcome) => last_words(&outcome),
             Err(error) => fail(FAILURE, &*error),
         },
     }
+}
+
+fn left_out(line: &str) -> String {
+    format!("Left out: the fault of {line}.")
 }
 
 fn needs(app: &App, work: &Path) -> Result<Needs, Vec<String>> {
@@ -85,6 +93,9 @@ fn needs(app: &App, work: &Path) -> Result<Needs, Vec<String>> {
 
 fn show(app: &App, needs: Needs, work: &Path, args: &LiveArgs) -> Result<Outcome, Failure> {
     observe::init_log(&LogConfig { level: "warn".into(), ..LogConfig::default() });
+    let left_out: Vec<String> = needs.left_out().iter().map(|line| left_out(line)).collect();
+    // Threads and processes are where the one that starts them is.
+    let door = enter(&needs)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     // From here on a signal is a request, so that everything is swept up.
     let mut signals = {
@@ -97,14 +108,15 @@ fn show(app: &App, needs: Needs, work: &Path, args: &LiveArgs) -> Result<Outcome
         app.name,
         app.services.len()
     ));
+    left_out.iter().for_each(|line| terminal.say(line));
     let options = Options {
         seed: args.seed,
         intervals: args.intervals as usize,
         compare: args.compare,
-        faults: args.faults as usize,
+        faults: args.faults.clone(),
     };
     let shown = runtime.block_on(async {
-        let mut stage = Stage::start(app, needs, work)?;
+        let mut stage = Stage::start(app, needs, door, work)?;
         let shown = tokio::select! {
             shown = live::run(&mut stage, &options, &terminal) => shown,
             _ = signals.next() => Err("interrupted; everything is swept up".into()),

@@ -1,5 +1,6 @@
 //! `sage lab live`: services as processes, and what is left of a run when it is killed.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ impl Drop for Service {
 fn orders(name: &str, steps: &Value, sidecar: SocketAddr, places: &Value, dir: &Path) -> Value {
     json!({
         "service": {"name": name, "kind": "Logic", "ops": [{"name": "Work", "steps": steps}]},
-        "node": "here", "otlp": sidecar, "places": places, "dir": dir,
+        "node": "here", "listen": "127.0.0.1", "otlp": sidecar, "places": places, "dir": dir,
     })
 }
 
@@ -74,7 +75,9 @@ async fn services_pass_the_trace_on_and_report_spans() {
     let text = seen.to_string();
     assert!(text.contains("front") && text.contains("back") && text.contains("Work"), "{seen:#}");
     // A lock is a fault in the code; everything else is refused.
-    for (path, status) in [("/-/lock/10", 200), ("/-/lock/x", 404), ("/-/pool/1", 404)] {
+    for (path, status) in
+        [("/-/lock/10", 200), ("/-/lock/x", 404), ("/-/pool/1", 404), ("/-/pool/2/100", 200)]
+    {
         assert_eq!(send(front.1, "POST", path, &[], b"").await.status, status, "{path}");
     }
     assert_eq!(send(front.1, "GET", "/Work", &[], b"").await.status, 200);
@@ -165,6 +168,16 @@ impl Live {
         until("all services", || is_member("chain-5") && is_member("chain-1"));
     }
 
+    /// The network of each service that serves.
+    fn networks(&self) -> BTreeSet<PathBuf> {
+        let services = std::fs::read_dir(group()).unwrap().flatten();
+        let members = services.filter(|e| e.file_name().to_string_lossy().starts_with("chain-"));
+        let pids = members.map(|e| std::fs::read_to_string(e.path().join("cgroup.procs")).unwrap());
+        let pids: Vec<String> = pids.filter_map(|p| p.lines().next().map(Into::into)).collect();
+        let network = |pid| std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+        pids.into_iter().map(network).collect()
+    }
+
     fn is_gone(&self) -> bool {
         !group().exists() && self.homes().is_empty()
     }
@@ -175,6 +188,21 @@ impl Drop for Live {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Networks that somebody is in.
+fn networks() -> BTreeSet<PathBuf> {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes.filter_map(|e| std::fs::read_link(e.path().join("ns/net")).ok()).collect()
+}
+
+/// Whether our own network has anything of a run.
+fn is_touched() -> bool {
+    let devices = std::fs::read_to_string("/proc/net/dev").unwrap();
+    let mut names = devices.lines().filter_map(|line| line.split_once(':')).map(|(n, _)| n.trim());
+    // The subnet of a run, as the kernel writes it: 10.77.0.0.
+    let routes = std::fs::read_to_string("/proc/net/route").unwrap();
+    names.any(|n| n == "services" || n.starts_with("to-")) || routes.contains("00004D0A")
 }
 
 /// Interrupted it sweeps up itself; killed, its watchman does; and a whole run leaves everything as it was.
@@ -192,15 +220,25 @@ fn whatever_ends_a_run_nothing_is_left_behind() {
 
     let mut run = Live::start(&[]);
     run.serves();
+    let inside = run.networks();
+    // Where the kernel has no networks, all are in ours.
+    let has_networks = inside.len() > 1;
+    assert!(!has_networks || inside.len() == 5, "{inside:?}");
+    assert!(!is_touched());
     run.signal("-KILL");
     run.child.wait().unwrap();
     until("the watchman has swept", || run.is_gone());
+    if has_networks {
+        until("its networks are gone", || networks().is_disjoint(&inside));
+    }
 
     // What Sage makes of it depends on how busy the machine is; that everything is put back does not.
-    let mut run = Live::start(&["--intervals", "25", "--faults", "1"]);
+    let mut run = Live::start(&["--intervals", "25", "--faults", "quota,network"]);
     run.child.wait().unwrap();
     let said = run.said();
     assert!(said.contains("quota squeezed"), "{said}");
-    assert!(said.contains("everything as before 1 of 1"), "{said}");
-    assert!(run.is_gone(), "{:?}", run.homes());
+    let all = if has_networks { "2 of 2" } else { "1 of 1" };
+    assert!(said.contains("link squeezed of") == has_networks, "{said}");
+    assert!(said.contains(&format!("everything as before {all}")), "{said}");
+    assert!(run.is_gone() && !is_touched(), "{:?}", run.homes());
 }

@@ -41,7 +41,7 @@ impl Autoscale {
     pub(super) fn look(&mut self, groups: &Groups, services: &[String], now_ms: i64) {
         let elapsed_s = (now_ms - self.seen_ms) as f64 / 1e3;
         for service in services {
-            let used = used(groups, service).cpu;
+            let used = used(groups, None, service).cpu;
             let before = self.seen.insert(service.clone(), used);
             let (Some(before), Some(quota_us)) = (before, quota_us(groups, service)) else {
                 continue;

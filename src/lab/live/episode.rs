@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::faults::Fault;
+use super::schedule::Fault;
 use super::settings::{INTERVAL_S, Policy};
 use super::timeline::Slot;
 use crate::data::{EventTime, Resource};
@@ -190,7 +190,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::lab::live::faults::Kind;
+    use crate::lab::live::schedule::Kind;
 
     fn episode() -> Episode {
         let fault = Fault { kind: Kind::Squeeze, service: "b".into(), strength: 1.0 };

@@ -64,6 +64,24 @@ pub(super) fn read(groups: &Groups, group: &str) -> Readings {
     readings
 }
 
+/// Reads what a process received and sent by its cable; `proc` is usually `/proc`.
+pub(super) fn network(proc: &Path, pid: u32) -> Readings {
+    let text = fs::read_to_string(proc.join(pid.to_string()).join("net/dev")).unwrap_or_default();
+    // Received: bytes packets errs drop fifo frame compressed multicast; the same of what was sent.
+    let line = text.lines().find_map(|line| line.trim_start().strip_prefix("eth0:"));
+    let numbers: Vec<f64> =
+        line.unwrap_or_default().split_whitespace().filter_map(|n| n.parse().ok()).collect();
+    let names = [
+        (0, "container_network_receive_bytes_total"),
+        (3, "container_network_receive_packets_dropped_total"),
+        (8, "container_network_transmit_bytes_total"),
+        (11, "container_network_transmit_packets_dropped_total"),
+    ];
+    let reading =
+        |(at, name)| numbers.get(at).map(|value| ((name, r#",interface="eth0""#), *value));
+    names.into_iter().filter_map(reading).collect()
+}
+
 /// What the quota of a group is at, microseconds of a period; `None` without one.
 pub(super) fn quota_us(groups: &Groups, group: &str) -> Option<f64> {
     let text = groups.get(group, Limit::Cpu).ok()?;
@@ -117,11 +135,27 @@ fn waited_s(path: &PathBuf) -> Option<f64> {
     Some(us / 1e6)
 }
 
-/// The exposition of all groups.
-pub(super) fn exposition(groups: &Groups, services: &[String], node: &str) -> String {
+/// What is read.
+#[derive(Clone, Debug)]
+pub(super) struct Sources {
+    /// Cgroups.
+    pub(super) groups: Groups,
+    /// A process of each service that has a network of its own.
+    pub(super) pids: BTreeMap<String, u32>,
+    /// Whose.
+    pub(super) services: Vec<String>,
+    /// What the node is called.
+    pub(super) node: String,
+}
+
+/// The exposition of all groups; `proc` is usually `/proc`.
+pub(super) fn exposition(of: &Sources, proc: &Path) -> String {
+    let Sources { groups, pids, services, node } = of;
     let mut by_metric: BTreeMap<&str, String> = BTreeMap::new();
     for service in services {
-        for ((name, labels), value) in read(groups, service) {
+        let mut readings = read(groups, service);
+        readings.extend(pids.get(service).map(|pid| network(proc, *pid)).unwrap_or_default());
+        for ((name, labels), value) in readings {
             let text = by_metric.entry(name).or_default();
             text.push_str(&format!(
                 "{name}{{service=\"{service}\",pod=\"{service}-0\",node=\"{node}\"{labels}}} {value}\n"
@@ -142,18 +176,13 @@ pub(super) fn exposition(groups: &Groups, services: &[String], node: &str) -> St
 }
 
 /// Serves the exposition until its task is dropped.
-pub(super) async fn serve(
-    listener: TcpListener,
-    groups: Groups,
-    services: Vec<String>,
-    node: String,
-) {
-    let all = Arc::new((groups, services, node));
+pub(super) async fn serve(listener: TcpListener, sources: Sources) {
+    let all = Arc::new(sources);
     while let Ok((stream, _)) = listener.accept().await {
         let all = all.clone();
         tokio::spawn(async move {
             let service = service_fn(move |_: Request<Incoming>| {
-                let text = exposition(&all.0, &all.1, &all.2);
+                let text = exposition(&all, Path::new("/proc"));
                 async move { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text)))) }
             });
             // Prometheus comes again.
@@ -189,13 +218,20 @@ mod tests {
                 "unified/sage-live/a/cpu.pressure",
                 "some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\nfull avg10=0.00 total=9\n",
             ),
+            (
+                "proc/7/net/dev",
+                "Inter-|   Receive  |  Transmit\n face |bytes packets errs drop fifo frame compressed multicast|bytes\n\
+                 lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  eth0:  290 3 0 4 0 0 0 0   90 1 0 5 0 0 0 0\n",
+            ),
         ] {
             let path = root.path().join(file);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
         let groups = Groups::find(root.path(), "254:0").unwrap();
-        let text = exposition(&groups, &["a".into()], "n");
+        let pids = BTreeMap::from([("a".into(), 7)]);
+        let sources = Sources { groups, pids, services: vec!["a".into()], node: "n".into() };
+        let text = exposition(&sources, &root.path().join("proc"));
         for line in [
             r#"container_cpu_usage_seconds_total{service="a",pod="a-0",node="n"} 2.5"#,
             r#"container_cpu_cfs_throttled_periods_total{service="a",pod="a-0",node="n"} 10"#,
@@ -204,6 +240,10 @@ mod tests {
             r#"container_fs_reads_bytes_total{service="a",pod="a-0",node="n"} 4096"#,
             r#"container_pressure_cpu_waiting_seconds_total{service="a",pod="a-0",node="n"} 1.5"#,
             r#"node="n",failure_type="pgmajfault",scope="container"} 5"#,
+            r#"container_network_receive_bytes_total{service="a",pod="a-0",node="n",interface="eth0"} 290"#,
+            r#"container_network_receive_packets_dropped_total{service="a",pod="a-0",node="n",interface="eth0"} 4"#,
+            r#"container_network_transmit_bytes_total{service="a",pod="a-0",node="n",interface="eth0"} 90"#,
+            r#"container_network_transmit_packets_dropped_total{service="a",pod="a-0",node="n",interface="eth0"} 5"#,
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -1,43 +1,17 @@
 //! What goes wrong, for real: somebody squeezes a quota, somebody else's work runs in a service's group, memory
-//! or the disk get scarce, code holds a lock for too long.
+//! or the disk get scarce, code holds a lock for too long or has too few threads, a link lets too little through.
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::exporter::read;
 use super::groups::{Groups, Limit, PERIOD_US};
+use super::net::Wires;
 use super::procs::Process;
-use super::spec::{App, Service, Step};
-use crate::data::Resource;
-
-/// A kind of trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Somebody sets the quota below what the service uses.
-    Squeeze,
-    /// Somebody else's work uses up the quota: stress-ng in the group of the service.
-    Contention,
-    /// Somebody sets the memory limit so low that the file the service looks things up in does not fit.
-    Memory,
-    /// Somebody throttles the reads of the service.
-    Disk,
-    /// Each request holds a lock for too long.
-    Lock,
-}
-
-/// Trouble of a service.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Fault {
-    /// What.
-    pub(super) kind: Kind,
-    /// Whose.
-    pub(super) service: String,
-    /// 1 is meant to violate the target clearly; less is a nuisance.
-    pub(super) strength: f64,
-}
+use super::schedule::{Fault, Kind};
 
 /// Least quota, microseconds of a period.
 const QUOTA_LEAST_US: f64 = 1500.0;
@@ -51,71 +25,14 @@ const READS_LEAST: f64 = 65_536.0;
 const TELL: Duration = Duration::from_secs(5);
 /// How long a lock is held, microseconds.
 const HELD_US: f64 = 25_000.0;
-
-impl Kind {
-    /// Its name in tables.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Squeeze => "quota squeezed",
-            Self::Contention => "stress-ng in its group",
-            Self::Memory => "memory squeezed",
-            Self::Disk => "reads throttled",
-            Self::Lock => "lock held",
-        }
-    }
-
-    /// What a right diagnosis says.
-    pub(super) fn resource(self) -> Option<Resource> {
-        match self {
-            Self::Squeeze | Self::Contention => Some(Resource::Cpu),
-            Self::Memory => Some(Resource::Memory),
-            Self::Disk => Some(Resource::Disk),
-            Self::Lock => None,
-        }
-    }
-
-    /// Whether more of the resource on this node is something Sage can ask the helper for.
-    pub(super) fn is_fixable(self) -> bool {
-        matches!(self, Self::Squeeze | Self::Contention | Self::Memory)
-    }
-
-    /// Whether it can be had on this machine and with this service.
-    fn suits(self, service: &Service, has_disk: bool) -> bool {
-        match self {
-            Self::Memory => has_disk && service.does(|s| matches!(s, Step::Pages(_))),
-            Self::Disk => has_disk && service.does(|s| matches!(s, Step::Disk(_))),
-            _ => true,
-        }
-    }
-}
-
-/// The faults of a run: one of each kind, on services as far apart as there are.
-pub(super) fn schedule(app: &App, has_disk: bool) -> Vec<Fault> {
-    use Kind::{Contention, Disk, Lock, Memory, Squeeze};
-    let mut taken: Vec<&str> = vec![app.entry()];
-    let mut faults = Vec::new();
-    // Those with the fewest services to choose from come first, and the order of the run is another.
-    for kind in [Disk, Memory, Squeeze, Contention, Lock] {
-        let suits = |s: &&Service| kind.suits(s, has_disk);
-        let free = app.logic().filter(suits).find(|s| !taken.contains(&s.name.as_str()));
-        let Some(service) = free.or_else(|| app.logic().find(suits)) else { continue };
-        taken.push(&service.name);
-        faults.push(Fault { kind, service: service.name.clone(), strength: 1.0 });
-    }
-    let order = [Squeeze, Memory, Contention, Disk, Lock];
-    faults.sort_by_key(|f| order.iter().position(|k| *k == f.kind));
-    faults
-}
-
-/// Everything small that may happen while the model learns.
-pub(super) fn nuisances(app: &App, has_disk: bool) -> Vec<Fault> {
-    use Kind::{Contention, Disk, Lock, Memory, Squeeze};
-    let of = |kind: Kind| {
-        let suits = app.logic().filter(move |s| kind.suits(s, has_disk));
-        suits.map(move |s| Fault { kind, service: s.name.clone(), strength: 0.5 })
-    };
-    [Squeeze, Contention, Memory, Disk, Lock].into_iter().flat_map(of).collect()
-}
+/// Share of what is sent to a service that reaches it over a squeezed link.
+const THROUGH: f64 = 0.95;
+/// Least bytes a second of a link.
+const LINK_LEAST: f64 = 4096.0;
+/// Threads that are left.
+const THREADS: u32 = 2;
+/// How many times as many requests come as they have time for.
+const CROWD: f64 = 1.5;
 
 /// What a service has used so far, or uses in a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -124,6 +41,8 @@ pub(super) struct Use {
     pub(super) cpu: f64,
     /// Bytes read from disks.
     pub(super) read: f64,
+    /// Bytes received, where it has a network of its own.
+    pub(super) received: f64,
 }
 
 /// Where faults are made.
@@ -131,14 +50,18 @@ pub(super) struct Use {
 pub(super) struct Surroundings<'a> {
     /// Cgroups.
     pub(super) groups: &'a Groups,
+    /// The network, if there is one.
+    pub(super) wires: Option<&'a Wires>,
     /// stress-ng.
     pub(super) stress_ng: &'a Path,
     /// For what it says.
-    pub(super) log: &'a Path,
+    pub(super) log: PathBuf,
     /// Where the service listens.
     pub(super) address: SocketAddr,
     /// What the service uses in calm.
     pub(super) used: Use,
+    /// Requests that reach it in a second.
+    pub(super) asked: f64,
 }
 
 /// A fault in force.
@@ -156,6 +79,8 @@ enum What {
     Work(#[allow(dead_code, reason = "held for its end")] Process),
     /// Code, told otherwise at the end.
     Code,
+    /// A link, and what packets pass on it, in the kernel's words.
+    Link { during: String },
 }
 
 impl Fault {
@@ -178,7 +103,7 @@ impl Fault {
                 let mut command = Command::new(at.stress_ng);
                 let load = (100.0 * self.strength).clamp(10.0, 100.0);
                 command.args(["--quiet", "--cpu", "1", "--cpu-load", &format!("{load:.0}")]);
-                What::Work(Process::start(&command, at.log, (at.groups, &self.service))?)
+                What::Work(Process::start(&command, &at.log, (at.groups, &self.service))?)
             }
             Kind::Memory => {
                 let kept = anonymous_bytes(at.groups, &self.service);
@@ -189,8 +114,21 @@ impl Fault {
                 self.set(at, Limit::DiskRead, reads.max(READS_LEAST))?
             }
             Kind::Lock => {
-                tell(at.address, (HELD_US * self.strength.powi(2)) as u32)?;
+                tell(at.address, &format!("lock/{}", (HELD_US * self.strength.powi(2)) as u32))?;
                 What::Code
+            }
+            Kind::Pool => {
+                let kept_s = f64::from(THREADS) * CROWD / at.asked.max(1.0);
+                let kept_us = (kept_s * 1e6 * self.strength.powi(2)) as u32;
+                tell(at.address, &format!("pool/{THREADS}/{kept_us}"))?;
+                What::Code
+            }
+            Kind::Network => {
+                let wires = wires(at)?;
+                // As with the quota, four times the use is no fault.
+                let share = 4.0 + (THROUGH - 4.0) * self.strength.sqrt();
+                wires.squeeze(&self.service, (at.used.received * share).max(LINK_LEAST))?;
+                What::Link { during: wires.queue(&self.service)? }
             }
         };
         Ok(Injected { service: self.service.clone(), what })
@@ -214,25 +152,37 @@ impl Injected {
     ///
     /// # Errors
     /// Those of the kernel and of the service, and what was found instead of what we left.
-    pub(super) fn end(self, groups: &Groups, address: SocketAddr) -> io::Result<()> {
+    pub(super) fn end(self, at: &Surroundings<'_>) -> io::Result<()> {
+        let service = self.service.as_str();
+        let is_ours = |what: &str, found: String, during: &str| match found == during {
+            true => Ok(()),
+            false => Err(io::Error::other(format!(
+                "{what} of {service} is {found:?} and not {during:?}, as the fault left it; not touched"
+            ))),
+        };
         match self.what {
             What::Set { limit, before, during } => {
-                let found = groups.get(&self.service, limit)?;
-                if found != during {
-                    let Self { service, .. } = self;
-                    return Err(io::Error::other(format!(
-                        "{limit:?} of {service} is {found:?} and not {during:?}, as the fault left it; not touched"
-                    )));
-                }
-                groups.put_back(&self.service, limit, &before)
+                is_ours(&format!("{limit:?}"), at.groups.get(service, limit)?, &during)?;
+                at.groups.put_back(service, limit, &before)
+            }
+            What::Link { during } => {
+                let wires = wires(at)?;
+                is_ours("link", wires.queue(service)?, &during)?;
+                wires.release(service)
             }
             What::Work(work) => {
                 drop(work);
                 Ok(())
             }
-            What::Code => tell(address, 0),
+            What::Code => {
+                ["lock/0", "pool/0/0"].into_iter().try_for_each(|what| tell(at.address, what))
+            }
         }
     }
+}
+
+fn wires<'a>(at: &Surroundings<'a>) -> io::Result<&'a Wires> {
+    at.wires.ok_or_else(|| io::Error::other("services have no network of their own here"))
 }
 
 /// Memory that no limit can take away: what is not a copy of a file.
@@ -245,50 +195,37 @@ fn anonymous_bytes(groups: &Groups, service: &str) -> f64 {
     bytes.unwrap_or((64 << 20) as f64)
 }
 
-/// Tells the code of a service for how many microseconds it holds its lock.
-fn tell(address: SocketAddr, us: u32) -> io::Result<()> {
+/// Tells the code of a service what to do wrong.
+fn tell(address: SocketAddr, what: &str) -> io::Result<()> {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect_timeout(&address, TELL)?;
     stream.set_read_timeout(Some(TELL))?;
     stream.set_write_timeout(Some(TELL))?;
-    let head =
-        format!("POST /-/lock/{us} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let head = format!("POST /-/{what} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(head.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     match answer.contains(" 200 ") {
         true => Ok(()),
-        false => Err(io::Error::other(format!("{address} does not take lock/{us}"))),
+        false => Err(io::Error::other(format!("{address} does not take {what}"))),
     }
 }
 
-/// What a group has used so far.
-pub(super) fn used(groups: &Groups, service: &str) -> Use {
-    let readings = read(groups, service);
-    let get = |name| readings.get(&(name, "")).copied().unwrap_or(0.0);
+/// What a service has used so far.
+pub(super) fn used(groups: &Groups, wires: Option<&Wires>, service: &str) -> Use {
+    let mut readings = read(groups, service);
+    readings.extend(wires.map(|wires| wires.readings(service)).unwrap_or_default());
+    let get = |name| readings.iter().find(|((n, _), _)| *n == name).map_or(0.0, |(_, v)| *v);
     Use {
         cpu: get("container_cpu_usage_seconds_total"),
         read: get("container_fs_reads_bytes_total"),
+        received: get("container_network_receive_bytes_total"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::live::spec::{APPS, app};
-
-    #[test]
-    fn each_kind_has_a_victim_of_its_own_and_never_the_entry() {
-        for name in APPS {
-            let app = app(name).unwrap();
-            let faults = schedule(&app, true);
-            let kinds: Vec<Kind> = faults.iter().map(|f| f.kind).collect();
-            use Kind::{Contention, Disk, Lock, Memory, Squeeze};
-            assert_eq!(kinds, [Squeeze, Memory, Contention, Disk, Lock], "{name}");
-            assert!(faults.iter().all(|f| f.service != app.entry()), "{name}: {faults:?}");
-        }
-        assert_eq!(schedule(&app("chain").unwrap(), false).len(), 3);
-    }
 
     fn groups() -> (tempfile::TempDir, Groups) {
         let root = tempfile::tempdir().unwrap();
@@ -303,31 +240,46 @@ mod tests {
         (root, groups)
     }
 
-    fn squeeze(groups: &Groups) -> Injected {
-        let fault = Fault { kind: Kind::Squeeze, service: "a".into(), strength: 1.0 };
-        let (stress_ng, log) = (Path::new("stress-ng"), Path::new("log"));
-        let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        let at =
-            Surroundings { groups, stress_ng, log, address, used: Use { cpu: 0.1, read: 0.0 } };
-        fault.begin(&at).unwrap()
+    fn surroundings(groups: &Groups) -> Surroundings<'_> {
+        Surroundings {
+            groups,
+            wires: None,
+            stress_ng: Path::new("stress-ng"),
+            log: "log".into(),
+            address: SocketAddr::from(([127, 0, 0, 1], 9)),
+            used: Use { cpu: 0.1, ..Use::default() },
+            asked: 10.0,
+        }
+    }
+
+    fn begin(groups: &Groups, kind: Kind) -> io::Result<Injected> {
+        let fault = Fault { kind, service: "a".into(), strength: 1.0 };
+        fault.begin(&surroundings(groups))
     }
 
     #[test]
     fn a_squeezed_quota_comes_back() {
         let (_root, groups) = groups();
-        let injected = squeeze(&groups);
+        let injected = begin(&groups, Kind::Squeeze).unwrap();
         assert_eq!(groups.get("a", Limit::Cpu).unwrap(), "6000");
-        injected.end(&groups, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
+        injected.end(&surroundings(&groups)).unwrap();
         assert_eq!(groups.get("a", Limit::Cpu).unwrap(), "50000");
     }
 
     #[test]
     fn what_somebody_else_has_set_meanwhile_stays() {
         let (_root, groups) = groups();
-        let injected = squeeze(&groups);
+        let injected = begin(&groups, Kind::Squeeze).unwrap();
         groups.set("a", Limit::Cpu, Some(24_000)).unwrap();
-        let error = injected.end(&groups, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap_err();
+        let error = injected.end(&surroundings(&groups)).unwrap_err();
         assert!(error.to_string().contains("24000"), "{error}");
         assert_eq!(groups.get("a", Limit::Cpu).unwrap(), "24000");
+    }
+
+    #[test]
+    fn without_a_network_of_their_own_no_link_is_squeezed() {
+        let (_root, groups) = groups();
+        let error = begin(&groups, Kind::Network).unwrap_err();
+        assert!(error.to_string().contains("network of their own"), "{error}");
     }
 }

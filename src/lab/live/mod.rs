@@ -7,6 +7,7 @@
 
 mod autoscale;
 mod clean;
+mod door;
 mod episode;
 mod exporter;
 mod failure;
@@ -15,10 +16,12 @@ mod groups;
 mod helper;
 mod load;
 mod needs;
+mod net;
 mod pass;
 mod procs;
 mod report;
 mod run;
+mod schedule;
 mod service;
 mod settings;
 mod spec;
@@ -27,10 +30,12 @@ mod timeline;
 mod watchers;
 
 pub use clean::{clean, watch};
+pub use door::{Door, enter};
 pub use failure::Failure;
 pub use needs::{Needs, Places, find_all};
 pub use report::{table, verdict, write};
 pub use run::{Options, Outcome, Watcher, run};
+pub use schedule::Chosen;
 pub use service::run as run_service;
 pub use spec::{APPS, App, app};
 pub use stage::Stage;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::groups::Groups;
+use super::net::Tools;
+use super::schedule::Able;
 use super::spec::{App, Kind};
 
 /// Programs of other people, where they are.
@@ -35,6 +37,23 @@ pub struct Needs {
     pub(super) groups: Groups,
     /// Whether the files are on a block device that can be throttled.
     pub(super) has_disk: bool,
+    /// What makes networks, if that is possible here.
+    pub(super) network: Option<Tools>,
+    left_out: Vec<String>,
+}
+
+impl Needs {
+    /// Which faults can be had.
+    pub(super) fn able(&self) -> Able {
+        Able { disk: self.has_disk, network: self.network.is_some() }
+    }
+}
+
+impl Needs {
+    /// Faults that cannot be had here, and why; a line each.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
 }
 
 /// Where to look.
@@ -66,6 +85,32 @@ fn device(dir: &Path) -> Option<String> {
     // A partition cannot be throttled, its disk can.
     let disk = if entry.join("partition").exists() { entry.parent()? } else { &entry };
     Some(std::fs::read_to_string(disk.join("dev")).ok()?.trim().to_string())
+}
+
+/// What makes networks. Without it a run is as good, less the fault that needs it.
+fn network(path: &str) -> Result<Tools, String> {
+    let mut packages = Vec::new();
+    let mut program = |names: &[&str], package: &'static str| {
+        find(path, names).unwrap_or_else(|| {
+            packages.push(package);
+            PathBuf::new()
+        })
+    };
+    let tools = Tools {
+        unshare: program(&["unshare"], "util-linux"),
+        nsenter: program(&["nsenter"], "util-linux"),
+        ip: program(&["ip"], "iproute2"),
+        tc: program(&["tc"], "iproute2"),
+        blackbox: program(
+            &["prometheus-blackbox-exporter", "blackbox_exporter"],
+            "prometheus-blackbox-exporter",
+        ),
+    };
+    packages.dedup();
+    if !packages.is_empty() {
+        return Err(format!("apt-get install --no-install-recommends {}", packages.join(" ")));
+    }
+    tools.try_out().map(|()| tools)
 }
 
 /// Finds everything.
@@ -123,7 +168,16 @@ pub fn find_all(app: &App, places: &Places<'_>) -> Result<Needs, Vec<String>> {
     }
     match groups {
         Some(groups) if missing.is_empty() => {
-            Ok(Needs { programs, groups, has_disk: device.is_some() })
+            let (has_disk, network) = (device.is_some(), network(places.path));
+            let no_disk = (!has_disk).then(|| {
+                format!(
+                    "memory, disk: {} is on no disk that can be throttled",
+                    places.work.display()
+                )
+            });
+            let no_network = network.as_ref().err().map(|why| format!("network: {why}"));
+            let left_out = no_disk.into_iter().chain(no_network).collect();
+            Ok(Needs { programs, groups, has_disk, network: network.ok(), left_out })
         }
         _ => Err(missing),
     }
@@ -133,6 +187,13 @@ pub fn find_all(app: &App, places: &Places<'_>) -> Result<Needs, Vec<String>> {
 mod tests {
     use super::*;
     use crate::lab::live::spec::app;
+
+    #[test]
+    fn without_programs_for_networks_their_packages_are_named_once() {
+        let empty = tempfile::tempdir().unwrap();
+        let why = network(empty.path().to_str().unwrap()).unwrap_err();
+        assert!(why.ends_with("util-linux iproute2 prometheus-blackbox-exporter"), "{why}");
+    }
 
     #[test]
     fn everything_that_is_missing_is_named_at_once() {

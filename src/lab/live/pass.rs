@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::Failure;
 use super::autoscale::Autoscale;
 use super::episode::Episode;
-use super::faults::{Fault, schedule};
 use super::groups::Limit;
 use super::load::wall_ms;
 use super::run::{POLL, Run, load_average};
+use super::schedule::Fault;
 use super::settings::Policy;
 use super::timeline::Slot;
 
@@ -24,8 +24,7 @@ const CALM_SLOTS: usize = 3;
 impl Run<'_> {
     /// All faults under one policy.
     pub(super) async fn pass(&mut self, policy: Policy) -> Result<Vec<Episode>, Failure> {
-        let mut faults = schedule(&self.stage.app, self.stage.needs.has_disk);
-        faults.truncate(self.options.faults);
+        let faults = self.faults()?;
         let mut episodes = Vec::new();
         for (n, fault) in faults.iter().enumerate() {
             let is_calm = self.wait_for_calm().await?;
@@ -75,6 +74,10 @@ impl Run<'_> {
             for limit in [Limit::Cpu, Limit::Memory, Limit::DiskRead] {
                 let value = groups.get(&service, limit).unwrap_or_else(|e| e.to_string());
                 limits.push((format!("{limit:?} of {service}"), value));
+            }
+            if let Some(wires) = &self.stage.wires {
+                let value = wires.queue(&service).unwrap_or_else(|e| e.to_string());
+                limits.push((format!("link of {service}"), value));
             }
         }
         limits

@@ -46,18 +46,20 @@ impl Process {
         Ok(process)
     }
 
-    /// Starts a program that reads `orders` once it is in its group, and says a line when it is ready.
+    /// Starts a program that reads `orders` once it is in its group and `prepare` has seen its number, and says a
+    /// line when it is ready.
     ///
     /// # Errors
-    /// The same; and when it ends without a word.
+    /// The same; those of `prepare`; and when it ends without a word.
     pub(super) fn start_told(
         command: &mut Command,
-        orders: &[u8],
+        (orders, prepare): (&[u8], impl FnOnce(u32) -> io::Result<()>),
         log: &Path,
         place: (&Groups, &str),
     ) -> io::Result<(Self, String)> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(log)?);
         let mut process = Self::spawn(command, place.0, place.1)?;
+        prepare(process.id())?;
         if let Some(mut stdin) = process.child.stdin.take() {
             stdin.write_all(orders)?;
         }

@@ -222,7 +222,7 @@ pub fn verdict(outcome: &Outcome) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::super::episode::Named;
-    use super::super::faults::{Fault, Kind};
+    use super::super::schedule::{Fault, Kind};
     use super::*;
     use crate::data::{QosTarget, Resource};
     use crate::lab::live::timeline::Slot;

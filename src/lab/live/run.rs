@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use super::Failure;
 use super::episode::Episode;
-use super::faults::{Fault, Injected, Surroundings, Use, nuisances, used};
+use super::faults::{Injected, Surroundings, Use, used};
 use super::load::wall_ms;
+use super::schedule::{Chosen, Fault, nuisances, schedule};
 use super::settings::{INTERVAL_S, Policy};
 use super::stage::Stage;
 use super::timeline::{Slot, slots};
@@ -44,8 +45,8 @@ pub struct Options {
     pub intervals: usize,
     /// Whether the same faults come again without Sage.
     pub compare: bool,
-    /// Only so many faults.
-    pub faults: usize,
+    /// Which faults.
+    pub faults: Chosen,
 }
 
 /// What whoever watches is told.
@@ -96,6 +97,8 @@ pub async fn run(
     };
     let rate = stage.app.rate;
     let mut run = Run { stage, options, watcher, api, target, rate, used: BTreeMap::new() };
+    // What cannot be had must be said before anybody waits for it.
+    run.faults()?;
     run.calibrate().await?;
     run.calm().await?;
     run.learn().await?;
@@ -148,13 +151,22 @@ impl Run<'_> {
         }
     }
 
+    /// What is to go wrong.
+    pub(super) fn faults(&self) -> Result<Vec<Fault>, Failure> {
+        let faults = self.options.faults.of(schedule(&self.stage.app, self.stage.needs.able()));
+        match faults.is_empty() {
+            true => Err("none of these faults can be had on this machine".into()),
+            false => Ok(faults),
+        }
+    }
+
     pub(super) fn names(&self) -> Vec<String> {
         self.stage.app.services.iter().map(|s| s.name.clone()).collect()
     }
 
     fn used_so_far(&self) -> BTreeMap<String, Use> {
-        let groups = self.stage.groups();
-        self.names().into_iter().map(|s| (s.clone(), used(groups, &s))).collect()
+        let (groups, wires) = (self.stage.groups(), self.stage.wires.as_ref());
+        self.names().into_iter().map(|s| (s.clone(), used(groups, wires, &s))).collect()
     }
 
     /// What each service uses in one of some seconds.
@@ -165,7 +177,8 @@ impl Run<'_> {
         let used = self.used_so_far().into_iter().map(|(service, after)| {
             let before = before.get(&service).copied().unwrap_or(after);
             let cpu = (after.cpu - before.cpu) / elapsed_s;
-            (service, Use { cpu, read: (after.read - before.read) / elapsed_s })
+            let read = (after.read - before.read) / elapsed_s;
+            (service, Use { cpu, read, received: (after.received - before.received) / elapsed_s })
         });
         Ok(used.collect())
     }
@@ -216,9 +229,9 @@ impl Run<'_> {
     async fn learn(&mut self) -> Result<(), Failure> {
         let target = self.target.clone();
         self.stage.start_watchers(&target, self.train_at()).await?;
-        self.watcher.say(&format!("Sage's own page: http://{}", self.stage.ports.http));
+        self.watcher.say(&format!("Sage's own page: http://{}", self.stage.page));
         let mut rng = SmallRng::seed_from_u64(self.options.seed ^ 0x1ea2);
-        let nuisances = nuisances(&self.stage.app, self.stage.needs.has_disk);
+        let nuisances = nuisances(&self.stage.app, self.stage.needs.able());
         let (start_ms, mut n) = (wall_ms(), 0);
         let whole_ms = self.options.intervals as i64 * Self::interval_ms();
         let mut present: Option<(Injected, i64)> = None;
@@ -243,7 +256,18 @@ impl Run<'_> {
             self.end(injected)?;
         }
         self.set_rate(1.0);
-        self.train().await
+        self.train().await?;
+        self.weigh().await
+    }
+
+    /// What services receive now that they are watched: answers to spans are part of it.
+    async fn weigh(&mut self) -> Result<(), Failure> {
+        if self.stage.wires.is_some() {
+            for (service, now) in self.use_for("calm", PHASES_S[1]).await? {
+                self.used.entry(service).or_default().received = now.received;
+            }
+        }
+        Ok(())
     }
 
     async fn train(&mut self) -> Result<(), Failure> {
@@ -260,19 +284,24 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(super) fn begin(&self, fault: &Fault) -> Result<Injected, Failure> {
-        let at = Surroundings {
+    fn surroundings(&self, service: &str) -> Surroundings<'_> {
+        Surroundings {
             groups: self.stage.groups(),
+            wires: self.stage.wires.as_ref(),
             stress_ng: &self.stage.needs.programs.stress_ng,
-            log: &self.stage.home().join("stress-ng.log"),
-            address: self.stage.address(&fault.service),
-            used: self.used.get(&fault.service).copied().unwrap_or_default(),
-        };
-        Ok(fault.begin(&at)?)
+            log: self.stage.log("stress-ng"),
+            address: self.stage.address(service),
+            used: self.used.get(service).copied().unwrap_or_default(),
+            asked: self.rate * self.stage.app.requests(service),
+        }
+    }
+
+    pub(super) fn begin(&self, fault: &Fault) -> Result<Injected, Failure> {
+        Ok(fault.begin(&self.surroundings(&fault.service))?)
     }
 
     pub(super) fn end(&self, injected: Injected) -> Result<(), Failure> {
-        let address = self.stage.address(injected.service());
-        Ok(injected.end(self.stage.groups(), address)?)
+        let at = self.surroundings(injected.service());
+        Ok(injected.end(&at)?)
     }
 }

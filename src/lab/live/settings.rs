@@ -1,6 +1,6 @@
 //! What the programs of a run are told: their configurations, as text.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use super::groups::Groups;
@@ -34,18 +34,21 @@ pub(super) struct Ports {
     pub(super) alertmanager: SocketAddr,
     /// Node exporter.
     pub(super) node_exporter: SocketAddr,
+    /// Blackbox exporter.
+    pub(super) blackbox: SocketAddr,
 }
 
 impl Ports {
-    /// Ports of loopback that are free now.
+    /// Ports that are free now: of loopback, but for the one that spans are sent to.
     ///
     /// # Errors
     /// When there are none.
-    pub(super) fn free() -> std::io::Result<Self> {
+    pub(super) fn free(spans: Ipv4Addr) -> std::io::Result<Self> {
         // All are held until each is known, or two might be the same.
         let mut held = Vec::new();
-        for _ in 0..6 {
-            held.push(TcpListener::bind("127.0.0.1:0")?);
+        for n in 0..7 {
+            let ip = if n == 1 { spans } else { Ipv4Addr::LOCALHOST };
+            held.push(TcpListener::bind((ip, 0))?);
         }
         let at = |n: usize| held[n].local_addr();
         Ok(Self {
@@ -55,6 +58,7 @@ impl Ports {
             prometheus: at(3)?,
             alertmanager: at(4)?,
             node_exporter: at(5)?,
+            blackbox: at(6)?,
         })
     }
 }
@@ -171,8 +175,42 @@ factor_max = 20.0
     )
 }
 
+/// Blackbox exporter: the heartbeat of the paper (3.2.1).
+pub(super) const BLACKBOX_YML: &str = "modules:
+  icmp:
+    prober: icmp
+    icmp: {preferred_ip_protocol: ip4}
+";
+
+/// Has Prometheus ask blackbox exporter for the way to each service.
+fn probes_yml(blackbox: SocketAddr, probed: &[(String, Ipv4Addr)]) -> String {
+    let target = |(service, address): &(String, Ipv4Addr)| {
+        format!("      - {{targets: [\"{address}\"], labels: {{service: {service}}}}}\n")
+    };
+    let targets: String = probed.iter().map(target).collect();
+    format!(
+        r#"  - job_name: probes
+    metrics_path: /probe
+    params: {{module: [icmp]}}
+    static_configs:
+{targets}    relabel_configs:
+      - {{source_labels: [__address__], target_label: __param_target}}
+      - {{source_labels: [__param_target], target_label: instance}}
+      - {{target_label: __address__, replacement: "{blackbox}"}}
+"#
+    )
+}
+
 /// Prometheus: scrapes everything each second, and hands it on.
-pub(super) fn prometheus_yml(ports: &Ports, exporter: SocketAddr) -> String {
+pub(super) fn prometheus_yml(
+    ports: &Ports,
+    exporter: SocketAddr,
+    probed: &[(String, Ipv4Addr)],
+) -> String {
+    let probes = match probed.is_empty() {
+        true => String::new(),
+        false => probes_yml(ports.blackbox, probed),
+    };
     let Ports { http, alertmanager, node_exporter, .. } = ports;
     format!(
         r#"global:
@@ -194,12 +232,12 @@ scrape_configs:
     static_configs: [{{targets: ["{http}"]}}]
     metric_relabel_configs:
       - {{source_labels: [__name__], regex: 'sage_.*', action: keep}}
-remote_write:
+{probes}remote_write:
   - url: http://{http}/api/v1/write
     queue_config: {{batch_send_deadline: 300ms, min_shards: 1, max_shards: 1}}
     metadata_config: {{send: false}}
     write_relabel_configs:
-      - {{source_labels: [__name__], regex: 'container_.*|node_.*', action: keep}}
+      - {{source_labels: [__name__], regex: 'container_.*|node_.*|probe_icmp_.*', action: keep}}
 "#
     )
 }
@@ -243,8 +281,18 @@ mod tests {
     use crate::lab::live::spec::{APPS, app};
 
     #[test]
+    fn the_way_to_each_service_is_probed_where_it_has_one() {
+        let ports = Ports::free(Ipv4Addr::LOCALHOST).unwrap();
+        let probed = [("a".to_string(), Ipv4Addr::new(10, 77, 0, 10))];
+        let text = prometheus_yml(&ports, ports.http, &probed);
+        let target = r#"      - {targets: ["10.77.0.10"], labels: {service: a}}"#;
+        assert!(text.contains(target) && text.contains(&ports.blackbox.to_string()), "{text}");
+        assert!(!prometheus_yml(&ports, ports.http, &[]).contains("probes"));
+    }
+
+    #[test]
     fn the_sidecar_takes_its_configuration() {
-        let ports = Ports::free().unwrap();
+        let ports = Ports::free(Ipv4Addr::LOCALHOST).unwrap();
         let home = Path::new("/tmp/x");
         for name in APPS {
             let app = app(name).unwrap();

@@ -94,6 +94,25 @@ impl App {
         self.entries.first().map_or("", |(call, _)| call.service.as_str())
     }
 
+    /// Requests that reach a service for each of a user.
+    pub fn requests(&self, service: &str) -> f64 {
+        self.entries.iter().map(|(call, share)| share * self.requests_of(call, service)).sum()
+    }
+
+    /// Of them, those that one request brings with it.
+    fn requests_of(&self, call: &Call, service: &str) -> f64 {
+        let op = self.service(&call.service);
+        let op = op.and_then(|s| s.ops.iter().find(|op| op.name == call.op));
+        let of = |step: &Step| match step {
+            Step::Call(call) => self.requests_of(call, service),
+            Step::Parallel(calls) => calls.iter().map(|c| self.requests_of(c, service)).sum(),
+            Step::Maybe(share, call) => share * self.requests_of(call, service),
+            Step::Cpu(_) | Step::Disk(_) | Step::Pages(_) => 0.0,
+        };
+        let below: f64 = op.iter().flat_map(|op| &op.steps).map(of).sum();
+        below + if call.service == service { 1.0 } else { 0.0 }
+    }
+
     /// Services that are processes of this program.
     pub fn logic(&self) -> impl Iterator<Item = &Service> {
         self.services.iter().filter(|s| s.kind == Kind::Logic)
@@ -301,6 +320,20 @@ mod tests {
             }
             let share: f64 = app.entries.iter().map(|(_, share)| share).sum();
             assert!((share - 1.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_along_every_path() {
+        let social = app("social-network").unwrap();
+        for (service, share) in [
+            ("nginx-web-server", 1.0),
+            ("home-timeline-service", 0.7),
+            ("post-storage-service", 1.0),
+            ("post-storage-mongodb", 0.9 * 0.3 + 0.1),
+            ("nobody", 0.0),
+        ] {
+            assert!((social.requests(service) - share).abs() < 1e-9, "{service}");
         }
     }
 

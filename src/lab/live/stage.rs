@@ -1,16 +1,18 @@
 //! Everything that runs: started in order, ended in order, and swept up whatever happens.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, Command};
 use std::time::Duration;
 
 use super::Failure;
+use super::door::Door;
 use super::groups::{Groups, Limit};
 use super::helper::Helper;
 use super::load::Load;
 use super::needs::Needs;
+use super::net::Wires;
 use super::procs::Process;
 use super::service::{Orders, Place, fill};
 use super::settings::{NODE, Ports};
@@ -25,7 +27,7 @@ const MEMORY_BYTES: u64 = 256 << 20;
 /// Shares of contended processors: our groups against the rest of the machine, then among themselves. Whoever
 /// measures comes first, whoever computes in the background last.
 const WEIGHTS: [(&str, u64); 4] = [("", 10_000), (LAB, 1000), (TOOLS, 20), (SERVICE, 200)];
-const LAB: &str = "lab";
+pub(super) const LAB: &str = "lab";
 pub(super) const TOOLS: &str = "tools";
 const SERVICE: &str = "service";
 /// How long a program may take to be ready.
@@ -44,6 +46,12 @@ pub struct Stage {
     pub(super) needs: Needs,
     /// Where everything listens.
     pub(super) ports: Ports,
+    /// Cables of the services, if they have networks of their own.
+    pub(super) wires: Option<Wires>,
+    /// Listens for visitors of the page outside of our network, until somebody takes them in.
+    pub(super) door: Option<TcpListener>,
+    /// Where the page is for people.
+    pub(super) page: SocketAddr,
     /// Users, once there are any.
     pub(super) load: Option<Load>,
     /// Where each service listens.
@@ -63,11 +71,16 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Makes the groups, and starts the application in them.
+    /// Makes the groups, and starts the application in them; in networks of their own behind a `door`.
     ///
     /// # Errors
     /// Leftovers of another run, and whatever does not start.
-    pub fn start(app: &App, needs: Needs, work: &Path) -> Result<Self, Failure> {
+    pub fn start(
+        app: &App,
+        needs: Needs,
+        door: Option<Door>,
+        work: &Path,
+    ) -> Result<Self, Failure> {
         if needs.groups.exist() {
             return Err(format!(
                 "there are cgroups called {} already: another run is under way, or one has left them behind; \
@@ -78,9 +91,18 @@ impl Stage {
         }
         let home = tempfile::Builder::new().prefix(super::clean::PREFIX).tempdir_in(work)?;
         let watchman = watch_over(&needs.programs.sage, home.path())?;
+        let (door, wires) = match door {
+            Some(Door { page, tools }) => (Some(page), Some(Wires::new(tools, app))),
+            None => (None, None),
+        };
+        let ports = Ports::free(wires.as_ref().map_or(Ipv4Addr::LOCALHOST, |_| Wires::bridge()))?;
+        let page = door.as_ref().map_or(Ok(ports.http), TcpListener::local_addr)?;
         let mut stage = Self {
             app: app.clone(),
-            ports: Ports::free()?,
+            ports,
+            wires,
+            door,
+            page,
             load: None,
             places: BTreeMap::new(),
             home,
@@ -159,44 +181,48 @@ impl Stage {
         Ok(())
     }
 
+    /// At which address a service listens.
+    fn ip(&self, service: &str) -> Ipv4Addr {
+        self.wires.as_ref().map_or(Ipv4Addr::LOCALHOST, |wires| wires.address(service))
+    }
+
     fn start_logic(&mut self, service: &Service) -> Result<SocketAddr, Failure> {
         let dir = self.home().join(&service.name);
         std::fs::create_dir(&dir)?;
         let orders = Orders {
             service: service.clone(),
             node: NODE.into(),
+            listen: self.ip(&service.name).into(),
             otlp: self.ports.otlp_grpc,
             places: self.places.clone(),
             dir,
         };
         let mut command = Command::new(&self.needs.programs.sage);
         command.args(["lab", "live-service"]);
-        let place = (self.groups(), service.name.as_str());
-        let orders = serde_json::to_vec(&orders)?;
-        let (process, said) =
-            Process::start_told(&mut command, &orders, &self.log(&service.name), place)?;
+        let (orders, log) = (serde_json::to_vec(&orders)?, self.log(&service.name));
+        let place = (&self.needs.groups, service.name.as_str());
+        let wires = &mut self.wires;
+        let mut command = wires.as_ref().map(|wires| wires.apart(&command)).unwrap_or(command);
+        let plug = |pid| wires.as_mut().map_or(Ok(()), |wires| wires.plug(&service.name, pid));
+        let told = (orders.as_slice(), plug);
+        let (process, said) = Process::start_told(&mut command, told, &log, place)?;
         self.services.push(process);
         Ok(said.parse()?)
     }
 
     fn start_store(&mut self, service: &Service, kind: Kind) -> Result<SocketAddr, Failure> {
-        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        let port = address.port().to_string();
-        let command = match kind {
-            Kind::Redis => {
-                let mut command = Command::new(&self.needs.programs.redis);
-                command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--dir"]);
-                command.arg(self.home());
-                command
-            }
-            _ => {
-                let mut command = Command::new(&self.needs.programs.memcached);
-                command.args(["-u", "root", "-l", "127.0.0.1", "-p", &port, "-t", "1", "-U", "0"]);
-                command
-            }
-        };
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let address = SocketAddr::from((self.ip(&service.name), port));
+        let mut command = self.store(kind, port);
+        if let Some(wires) = &self.wires {
+            command = wires.apart(&command);
+        }
         let place = (self.groups(), service.name.as_str());
-        self.services.push(Process::start(&command, &self.log(&service.name), place)?);
+        let process = Process::start(&command, &self.log(&service.name), place)?;
+        if let Some(wires) = &mut self.wires {
+            wires.plug(&service.name, process.id())?;
+        }
+        self.services.push(process);
         let mut tries = READY.as_millis() / LOOK.as_millis();
         while let Err(error) = fill(kind, address) {
             tries -= 1;
@@ -206,6 +232,26 @@ impl Stage {
             std::thread::sleep(LOOK);
         }
         Ok(address)
+    }
+
+    /// A store that listens at a port.
+    fn store(&self, kind: Kind, port: u16) -> Command {
+        // A network of its own has no address yet when the store begins, and nobody else in it.
+        let ip = if self.wires.is_some() { "0.0.0.0" } else { "127.0.0.1" };
+        let port = port.to_string();
+        match kind {
+            Kind::Redis => {
+                let mut command = Command::new(&self.needs.programs.redis);
+                command.args(["--port", &port, "--bind", ip, "--protected-mode", "no"]);
+                command.args(["--save", "", "--dir"]).arg(self.home());
+                command
+            }
+            _ => {
+                let mut command = Command::new(&self.needs.programs.memcached);
+                command.args(["-u", "root", "-l", ip, "-p", &port, "-t", "1", "-U", "0"]);
+                command
+            }
+        }
     }
 
     /// Starts users.

@@ -7,12 +7,14 @@ use std::process::Command;
 use tokio::net::TcpListener;
 
 use super::Failure;
-use super::exporter;
+use super::door::let_in;
+use super::exporter::{self, Sources};
+use super::net::Wires;
 use super::procs::Process;
 use super::settings::{
-    self, NODE, Policy, RULES_YML, alertmanager_yml, helper_toml, prometheus_yml,
+    self, BLACKBOX_YML, NODE, Policy, RULES_YML, alertmanager_yml, helper_toml, prometheus_yml,
 };
-use super::stage::{END, LOOK, READY, Stage, TOOLS};
+use super::stage::{END, LAB, LOOK, READY, Stage, TOOLS};
 use crate::data::QosTarget;
 
 /// What node exporter looks at: what the feature table knows.
@@ -33,9 +35,16 @@ impl Stage {
         let services = self.app.services.iter().map(|s| s.name.clone()).collect();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let exporter = listener.local_addr()?;
-        let groups = self.groups().clone();
-        tokio::spawn(exporter::serve(listener, groups, services, NODE.into()));
+        let (groups, node) = (self.groups().clone(), NODE.into());
+        let pids = self.wires.as_ref().map(Wires::pids).unwrap_or_default();
+        let sources = Sources { groups, pids, services, node };
+        tokio::spawn(exporter::serve(listener, sources));
         self.start_peers(exporter)?;
+        self.start_probes()?;
+        if let Some(door) = self.door.take() {
+            door.set_nonblocking(true)?;
+            tokio::spawn(let_in(TcpListener::from_std(door)?, self.ports.http));
+        }
         for (name, address) in
             [("Prometheus", self.ports.prometheus), ("Alertmanager", self.ports.alertmanager)]
         {
@@ -79,10 +88,27 @@ impl Stage {
         wait_for("the sidecar", &log, || std::net::TcpStream::connect(address).is_ok()).await
     }
 
+    /// Measures the ways to services, where there are such. It comes first, as everything that measures: a heartbeat
+    /// that waits for a processor itself tells nothing.
+    fn start_probes(&mut self) -> Result<(), Failure> {
+        let Some(wires) = &self.wires else { return Ok(()) };
+        let file = self.home().join("blackbox.yml");
+        std::fs::write(&file, BLACKBOX_YML)?;
+        let mut command = Command::new(&wires.tools().blackbox);
+        command
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--web.listen-address={}", self.ports.blackbox))
+            .arg("--log.level=error");
+        let process = Process::start(&command, &self.log("blackbox"), (self.groups(), LAB))?;
+        self.tools.push(process);
+        Ok(())
+    }
+
     fn start_peers(&mut self, exporter: SocketAddr) -> Result<(), Failure> {
         let home = self.home().to_path_buf();
         let write = |name: &str, text: &str| std::fs::write(home.join(name), text);
-        write("prometheus.yml", &prometheus_yml(&self.ports, exporter))?;
+        let probed = self.wires.as_ref().map(Wires::addresses).unwrap_or_default();
+        write("prometheus.yml", &prometheus_yml(&self.ports, exporter, &probed))?;
         write("rules.yml", RULES_YML)?;
         write("alertmanager.yml", &alertmanager_yml(&self.ports))?;
         let programs = &self.needs.programs;

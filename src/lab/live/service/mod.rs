@@ -8,6 +8,7 @@ mod spans;
 mod stores;
 mod trace;
 mod worker;
+mod wrongs;
 
 pub(super) use orders::{Orders, Place};
 pub use run::run;

@@ -1,7 +1,7 @@
 //! What a service is told at its start, as JSON on its standard input.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub(in crate::lab::live) struct Orders {
     pub(in crate::lab::live) service: Service,
     /// Its node, as metrics call it.
     pub(in crate::lab::live) node: String,
+    /// At which address it listens; the port is any.
+    pub(in crate::lab::live) listen: IpAddr,
     /// Where spans go: OTLP over gRPC.
     pub(in crate::lab::live) otlp: SocketAddr,
     /// Whom it calls.

@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +18,8 @@ use super::files::Files;
 use super::orders::Orders;
 use super::spans::Spans;
 use super::trace::Context;
-use super::worker::{Hold, Never, Pool, now_ns, replica};
+use super::worker::{Never, Pool, now_ns, replica};
+use super::wrongs::Wrongs;
 use crate::data::{Half, Span};
 use crate::lab::live::Failure;
 use crate::lab::live::spec::Step;
@@ -47,11 +47,11 @@ pub fn run() -> Result<(), Failure> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind((orders.listen, 0)).await?;
         let spans = Spans::start(orders.otlp);
-        let hold = Arc::new(Hold::default());
-        let pool = Pool::start(orders.clone(), files, spans.clone(), hold.clone())?;
-        let desk = Arc::new(Desk { orders, pool, spans, hold });
+        let wrongs = Arc::new(Wrongs::default());
+        let pool = Pool::start(orders.clone(), files, spans.clone(), wrongs.clone())?;
+        let desk = Arc::new(Desk { orders, pool, spans, wrongs });
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
         tokio::select! {
             served = accept(listener, desk) => served,
@@ -73,7 +73,7 @@ struct Desk {
     orders: Orders,
     pool: Pool,
     spans: Spans,
-    hold: Arc<Hold>,
+    wrongs: Arc<Wrongs>,
 }
 
 async fn accept(listener: TcpListener, desk: Arc<Desk>) -> Result<(), Failure> {
@@ -128,13 +128,9 @@ impl Desk {
         answer(if is_done { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE })
     }
 
-    /// A fault in the code: `-/lock/MICROSECONDS`.
+    /// A fault in the code: see [`Wrongs::obey`].
     fn obey(&self, path: &str) -> bool {
-        let us: Option<u32> = path.strip_prefix("-/lock/").and_then(|us| us.parse().ok());
-        if let Some(us) = us {
-            self.hold.microseconds.store(u64::from(us), Ordering::Relaxed);
-        }
-        us.is_some()
+        path.strip_prefix("-/").is_some_and(|order| self.wrongs.obey(order))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,6 +24,7 @@ use super::orders::Orders;
 use super::spans::Spans;
 use super::stores::Store;
 use super::trace::Context;
+use super::wrongs::Wrongs;
 use crate::data::{Half, Name, Peer, PeerKind, Span};
 use crate::lab::live::spec::{Call, Kind, Step};
 
@@ -46,7 +47,7 @@ struct Job {
     context: Context,
     done: oneshot::Sender<bool>,
     /// Counted until it is over, whether or not somebody still waits for it.
-    _place: Place,
+    place: Place,
 }
 
 /// What all threads share.
@@ -56,24 +57,7 @@ struct Shared {
     spans: Spans,
     http: Http,
     runtime: Handle,
-    hold: Arc<Hold>,
-}
-
-/// A lock that every request takes, for as long as a fault wants.
-#[derive(Debug, Default)]
-pub(super) struct Hold {
-    lock: Mutex<()>,
-    pub(super) microseconds: AtomicU64,
-}
-
-impl Hold {
-    fn pass(&self) {
-        let us = self.microseconds.load(Ordering::Relaxed);
-        if us > 0 {
-            let _held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-            std::thread::sleep(Duration::from_micros(us));
-        }
-    }
+    wrongs: Arc<Wrongs>,
 }
 
 /// The threads.
@@ -89,7 +73,7 @@ impl Pool {
         orders: Orders,
         files: Files,
         spans: Spans,
-        hold: Arc<Hold>,
+        wrongs: Arc<Wrongs>,
     ) -> io::Result<Self> {
         let (jobs, queue) = sync_channel(THREADS);
         let queue = Arc::new(Mutex::new(queue));
@@ -97,7 +81,7 @@ impl Pool {
         connector.set_nodelay(true);
         let http = Client::builder(TokioExecutor::new()).build(connector);
         let runtime = Handle::current();
-        let shared = Arc::new(Shared { orders, files, spans, http, runtime, hold });
+        let shared = Arc::new(Shared { orders, files, spans, http, runtime, wrongs });
         for n in 0..THREADS {
             let (shared, queue) = (shared.clone(), queue.clone());
             let thread = std::thread::Builder::new().name(format!("worker-{n}"));
@@ -113,8 +97,8 @@ impl Pool {
             return false;
         }
         let (done, answer) = oneshot::channel();
-        let _place = Place(self.under_way.clone());
-        match self.jobs.try_send(Job { op, context, done, _place }) {
+        let place = Place(self.under_way.clone());
+        match self.jobs.try_send(Job { op, context, done, place }) {
             Ok(()) => answer.await.unwrap_or(false),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }
@@ -146,17 +130,21 @@ impl Worker {
         loop {
             let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(job) = job else { return };
+            let shared = self.shared.clone();
             if job.done.is_closed() {
                 // Nobody waits for it any more.
                 continue;
             }
-            self.shared.hold.pass();
-            let shared = self.shared.clone();
+            let thread = shared.wrongs.few.take();
+            shared.wrongs.hold.pass();
             let steps = shared.orders.service.ops.get(job.op).map(|op| op.steps.as_slice());
             let mut steps = steps.unwrap_or_default().iter();
             let is_done = steps.all(|s| !job.done.is_closed() && self.step(s, job.context));
             // Whoever asked may have gone.
             job.done.send(is_done).ok();
+            // The request is over before its thread is free.
+            drop(job.place);
+            drop(thread);
         }
     }
 
