@@ -43,6 +43,19 @@ pub fn centre_and_spread(values: &[f64]) -> Option<(f64, f64)> {
     Some((middle, (MAD_TO_SIGMA * mad).max(upper / UPPER_TENTH)))
 }
 
+/// Requests from which the quantile `q` of their latency is told with relative standard error `error`. `slope`
+/// is that of ln(latency) over -ln(1 - q) there.
+///
+/// Of `n` requests the share above the quantile has the standard error sqrt(q (1 - q) / n), so -ln(1 - q) has
+/// sqrt(q / (1 - q) / n), and ln(latency) `slope` times that. No fewer than an exponential tail needs, of which
+/// the slope is 1 / -ln(1 - q): where few are seen, the slope is too small. And no fewer than one beyond the
+/// quantile: of fewer the largest is always taken for it.
+pub fn requests_for(q: f64, slope: f64, error: f64) -> f64 {
+    let exponential = 1.0 / -(1.0 - q).ln();
+    let needed = q / (1.0 - q) * (slope.max(exponential) / error).powi(2);
+    needed.max(1.0 / (1.0 - q)).ceil()
+}
+
 /// Distribution function of the standard normal (Abramowitz and Stegun 7.1.26, error < 1.5e-7).
 pub fn normal_cdf(x: f64) -> f64 {
     let z = x.abs() / std::f64::consts::SQRT_2;
@@ -58,6 +71,37 @@ pub fn normal_cdf(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Against many samples of an exponential distribution and of one with a heavier tail.
+    #[test]
+    fn so_many_requests_tell_a_quantile_as_exactly_as_was_asked_for() {
+        use rand::rngs::SmallRng;
+        use rand::{RngExt as _, SeedableRng as _};
+        let mut rng = SmallRng::seed_from_u64(3);
+        // ln(latency) at depth x, and its slope there.
+        type Tail = (fn(f64) -> f64, fn(f64) -> f64);
+        let tails: [Tail; 2] = [(|x| x.ln(), |x| 1.0 / x), (|x| 0.8 * x, |_| 0.8)];
+        for (log_ms, slope) in tails {
+            for q in [0.9_f64, 0.95, 0.99] {
+                let count = requests_for(q, slope(-(1.0 - q).ln()), 0.1) as usize;
+                let rank = (q * count as f64).ceil() as usize - 1;
+                let told: Vec<f64> = (0..400)
+                    .map(|_| {
+                        let depth = |_| -(1.0 - rng.random_range(0.0..1.0_f64)).ln();
+                        let mut depths: Vec<f64> = (0..count).map(depth).collect();
+                        *depths.select_nth_unstable_by(rank, f64::total_cmp).1
+                    })
+                    .map(log_ms)
+                    .collect();
+                let mean = told.iter().sum::<f64>() / told.len() as f64;
+                let error =
+                    told.iter().map(|l| (l - mean).powi(2)).sum::<f64>() / told.len() as f64;
+                assert!((0.08..0.12).contains(&error.sqrt()), "{q}: {count}, {}", error.sqrt());
+            }
+        }
+        // Of an exponential tail, and never fewer than one beyond the quantile.
+        assert_eq!([requests_for(0.99, 0.0, 0.2), requests_for(0.99, 0.0, 0.9)], [117.0, 100.0]);
+    }
 
     #[test]
     fn quantiles_skip_what_is_not_finite() {

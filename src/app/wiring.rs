@@ -348,11 +348,12 @@ fn model_inputs(
     targets: &watch::Receiver<Vec<QosTarget>>,
 ) -> model::Inputs {
     let (history, disk) = (shared.history.clone(), shared.disk.clone());
-    let targets = targets.clone();
+    let (targets, wanted) = (targets.clone(), targets.clone());
     model::Inputs {
         frames,
         history: Box::new(move || history.all()),
         met: Arc::new(move |frames| diagnose::met_all(frames, &targets.borrow())),
+        targets: Box::new(move || wanted.borrow().clone()),
         graph: config.graph.clone(),
         requests,
         save: Arc::new(move |saved| {

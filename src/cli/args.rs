@@ -286,6 +286,9 @@ pub struct AccuracyArgs {
     /// Length of an interval, seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
     pub interval: Option<u64>,
+    /// Target and alerts come from somebody who sees every request, not from the traced ones
+    #[arg(long)]
+    pub all_alerts: bool,
     /// Latency histograms of a service graph, with these buckets, instead of spans
     #[arg(long, value_name = "BUCKETS")]
     pub histograms: Option<Histograms>,

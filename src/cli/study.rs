@@ -24,7 +24,9 @@ pub(super) fn study(study: &Study) -> ExitCode {
             let options = options(&args.study);
             let interval = args.interval.map(Duration::from_secs);
             let traced = args.traced;
-            let what = Accuracy { options, usage_only, traced, interval, histograms, compare };
+            let all_alerts = args.all_alerts;
+            let what =
+                Accuracy { options, usage_only, traced, interval, all_alerts, histograms, compare };
             run(&args.study, args.details, &|at| accuracy(&what, at))
         }
         Study::Instrumentation { cut, study } => {

@@ -66,7 +66,8 @@ pub struct TrainingDone {
 /// contract.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SamplingAdvice {
-    /// Share to trace, 0 to 1; `null`: whatever is usual.
+    /// Share to trace, 0 to 1: as many as tell the targets' quantiles, or all of them while there is something to
+    /// learn; `null` without requests to tell that from.
     pub trace_ratio: Option<f64>,
     /// Why.
     pub reason: String,

@@ -15,6 +15,7 @@ use super::trial::Trial;
 use super::truth::{Blame, judge};
 use crate::data::{EventTime, Frame, QosTarget, Resource};
 use crate::diagnose::met_all;
+use crate::stats::median;
 
 /// Event time a trial begins at: 2026-01-01.
 const EPOCH_MS: i64 = 1_767_225_600_000;
@@ -40,7 +41,8 @@ pub struct Record {
     pub labels: BTreeMap<EventTime, Vec<(String, Option<Resource>)>>,
     /// What happened in every interval of the test, by its start.
     pub minutes: BTreeMap<EventTime, Minute>,
-    /// Violations of the test that somebody is to blame for and that the frames show, too.
+    /// Violations of the test that somebody is to blame for and that the frames show, too, unless alerts come from
+    /// elsewhere.
     pub violations: Vec<Violation>,
 }
 
@@ -97,6 +99,8 @@ struct Stage<'a> {
     schedule: Schedule,
     feed: Feed,
     frames: Vec<Arc<Frame>>,
+    /// What the target is about, of all requests, by interval.
+    truth_ms: Vec<f64>,
     steps: usize,
     progress: &'a dyn Fn(f64),
 }
@@ -120,6 +124,7 @@ impl Stage<'_> {
             let is_wanted = self.trial.counterfactual;
             Some((blame, if is_wanted { without(before, minute, interval) } else { None }))
         });
+        self.truth_ms.extend(observation.truth.quantile_ms(self.trial.spec.qos_quantile));
         self.frames.extend(self.feed.push(observation));
         self.steps += 1;
         let all = CALM + self.trial.train + self.trial.test;
@@ -156,6 +161,7 @@ pub fn record(trial: &Trial, progress: &dyn Fn(f64)) -> Result<Record, String> {
         schedule: Schedule::new(&trial.spec, trial.weather, trial.seed ^ 0x5eed),
         feed: trial.feed(),
         frames: Vec::new(),
+        truth_ms: Vec::new(),
         steps: 0,
         progress,
     };
@@ -163,7 +169,8 @@ pub fn record(trial: &Trial, progress: &dyn Fn(f64)) -> Result<Record, String> {
         let minute = Minute { load: stage.schedule.load(), faults: Vec::new() };
         stage.step(&minute, None);
     }
-    let target = target(&trial.spec, &stage.frames)?;
+    let known = trial.all_alerts.then_some(&*stage.truth_ms);
+    let target = target(&trial.spec, &stage.frames, known)?;
     let mut labels = BTreeMap::new();
     for _ in 0..trial.train {
         let minute = stage.schedule.next_minute();
@@ -186,7 +193,8 @@ pub fn record(trial: &Trial, progress: &dyn Fn(f64)) -> Result<Record, String> {
     let frames = stage.frames;
     let learnt: Vec<&Frame> = frames[..train].iter().map(|f| &**f).collect();
     let met = met_all(&learnt, std::slice::from_ref(&target));
-    let violations = violations(&frames, &target, &minutes, &blames);
+    let shown = |f: &Frame| trial.all_alerts || target.is_violated(f) == Some(true);
+    let violations = violations(&frames, shown, &minutes, &blames);
     let spec = trial.drift.spec.clone().unwrap_or_else(|| trial.spec.clone());
     Ok(Record { spec, target, frames, train, met, labels, minutes, violations })
 }
@@ -202,12 +210,20 @@ fn without(mut simulator: Simulator, minute: &Minute, interval: Duration) -> Opt
     frames.into_iter().find(|f| f.interval.start == start)
 }
 
-/// The target: a little above what the tail is when nothing is wrong.
-fn target(spec: &AppSpec, frames: &[Arc<Frame>]) -> Result<QosTarget, String> {
+/// The target: a little above what the tail is when nothing is wrong, as the frames have it, or the truth if
+/// that is known.
+fn target(
+    spec: &AppSpec,
+    frames: &[Arc<Frame>],
+    truth_ms: Option<&[f64]>,
+) -> Result<QosTarget, String> {
     let entry = spec.entries.first().ok_or("an application without entries")?;
     let service = spec.services[entry.service].name.clone();
     let probe = QosTarget { service, quantile: spec.qos_quantile, target_ms: f64::INFINITY };
-    let calm = crate::stats::median(frames.iter().filter_map(|f| probe.observed_ms(f)));
+    let calm = match truth_ms {
+        Some(truth_ms) => median(truth_ms.iter().copied()),
+        None => median(frames.iter().filter_map(|f| probe.observed_ms(f))),
+    };
     Ok(QosTarget { target_ms: calm.ok_or("no requests")? * SLACK, ..probe })
 }
 
@@ -220,18 +236,17 @@ fn causes(spec: &AppSpec, blame: &Blame) -> Vec<(String, Option<Resource>)> {
         .collect()
 }
 
-/// The violations that would raise an alert: the sampled traces show them, too.
+/// The violations that would raise an alert: usually the sampled traces must show them, too.
 fn violations(
     frames: &[Arc<Frame>],
-    target: &QosTarget,
+    shown: impl Fn(&Frame) -> bool,
     minutes: &BTreeMap<EventTime, Minute>,
     blames: &BTreeMap<EventTime, (Blame, Option<Arc<Frame>>)>,
 ) -> Vec<Violation> {
     let of = |(frame, f): (usize, &Arc<Frame>)| {
         let (blame, without) = blames.get(&f.interval.start)?.clone();
         let minute = minutes.get(&f.interval.start)?.clone();
-        let shows = target.is_violated(f) == Some(true);
-        shows.then_some(Violation { frame, minute, blame, without })
+        shown(f).then_some(Violation { frame, minute, blame, without })
     };
     frames.iter().enumerate().filter_map(of).collect()
 }

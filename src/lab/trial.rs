@@ -18,6 +18,8 @@ pub struct Trial {
     pub histograms: Option<Buckets>,
     /// Length of an interval.
     pub interval: Duration,
+    /// Target and alerts come from somebody who sees every request, and not from the traced ones.
+    pub all_alerts: bool,
     /// Intervals trained on.
     pub train: usize,
     /// Intervals diagnosed.
@@ -59,6 +61,7 @@ impl Trial {
             observe: SimConfig { trace_ratio: Self::TRACED, ..SimConfig::default() },
             histograms: None,
             interval: Self::INTERVAL,
+            all_alerts: false,
             train,
             test,
             seed,

@@ -23,6 +23,8 @@ pub struct Config {
     pub alpha: f64,
     /// Weight of the KL divergence (Eq. 6).
     pub beta: f64,
+    /// Relative standard error that the targets' quantiles may have: what advice on tracing rests on.
+    pub quantile_error: f64,
     /// Training steps with weights shared by all nodes, then with weights of each node's own.
     pub steps: [usize; 2],
 }
@@ -37,6 +39,7 @@ impl Default for Config {
             seed: 7,
             alpha: 0.5,
             beta: 0.2,
+            quantile_error: 0.2,
             steps: [800, 400],
         }
     }
@@ -57,6 +60,10 @@ impl Config {
         }
         if !(0.0..=1.0).contains(&self.alpha) {
             faults.push(format!("train.alpha = {}: must be between 0 and 1", self.alpha));
+        }
+        if !(0.02..=0.5).contains(&self.quantile_error) {
+            let error = self.quantile_error;
+            faults.push(format!("train.quantile_error = {error}: must be between 0.02 and 0.5"));
         }
         if !(self.beta > 0.0 && self.beta.is_finite()) {
             faults.push(format!("train.beta = {}: must be positive", self.beta));

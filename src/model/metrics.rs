@@ -6,7 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::predict::Model;
-use crate::data::{TrainingDone, TrainingKind};
+use crate::data::{SamplingAdvice, TrainingDone, TrainingKind};
 use crate::observe::Registry;
 
 type Float = Gauge<f64, AtomicU64>;
@@ -20,7 +20,8 @@ pub struct Metrics {
     /// Trainings that failed or gave a worse model.
     pub failed: Counter,
     /// 1 while a higher trace sampling ratio is advised.
-    pub converging: Gauge,
+    converging: Gauge,
+    trace_ratio: Float,
     partial: Counter,
     training_seconds: Float,
     services: Gauge,
@@ -48,6 +49,11 @@ impl Metrics {
             "converging",
             "1 while a higher trace sampling ratio is advised",
             m.converging.clone(),
+        );
+        r.register(
+            "trace_ratio",
+            "Share of the requests that should be traced, zero while that cannot be told",
+            m.trace_ratio.clone(),
         );
         r.register(
             "training_seconds",
@@ -79,6 +85,12 @@ impl Metrics {
         }
         self.training_seconds.set(done.seconds);
         self.services.set(signed(done.services));
+    }
+
+    /// What is advised about tracing.
+    pub(super) fn advised(&self, advice: &SamplingAdvice, wants_more: bool) {
+        self.converging.set(i64::from(wants_more));
+        self.trace_ratio.set(advice.trace_ratio.unwrap_or(0.0));
     }
 
     pub(super) fn show(&self, model: &Model) {

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::advice::advice;
+use super::advice::{Adviser, Known};
 use super::config::Config;
 use super::dataset::split;
 use super::error::Error;
@@ -23,7 +23,9 @@ use super::predict::Model;
 use super::quality::within_r2;
 use super::status::Status;
 use super::train::Lesson;
-use crate::data::{EventTime, Frame, ModelState, SavedModel, TrainingDone, TrainingKind};
+use crate::data::{
+    EventTime, Frame, ModelState, QosTarget, SavedModel, TrainingDone, TrainingKind,
+};
 use crate::graph::{CausalNet, RpcGraph};
 
 /// A new model may be this much worse (R² in log space, within RPCs) than the one in use, on intervals
@@ -43,6 +45,8 @@ pub struct Inputs {
     pub history: Box<dyn Fn() -> Vec<Arc<Frame>> + Send + Sync>,
     /// Whether QoS was met in each of the frames.
     pub met: Arc<Met>,
+    /// What is wanted to be known of the requests, for advice on how many should be traced.
+    pub targets: Box<dyn Fn() -> Vec<QosTarget> + Send + Sync>,
     /// How RPC graphs are learnt.
     pub graph: crate::graph::Config,
     /// Requests to train now; answered when the training has begun.
@@ -76,6 +80,10 @@ pub async fn run(
     let mut last_tried = restored.as_ref().map(|kept| kept.model.trained_at);
     let mut policy = restored
         .map_or_else(Policy::default, |kept| go_on(kept, &(inputs.history)(), &status, &metrics));
+    let mut adviser = Adviser::new(config.quantile_error);
+    if status.borrow().model.is_some() {
+        advise(&mut adviser, &policy, &inputs, &status, &metrics);
+    }
     let cancel = Arc::new(AtomicBool::new(false));
     let (ended_tx, mut ended) = mpsc::channel::<Ended>(1);
     let mut busy = false;
@@ -87,7 +95,7 @@ pub async fn run(
                     let model = status.borrow().model.clone();
                     let (watching, work) = watch_for_changes(policy, model.clone(), &inputs, busy).await;
                     policy = watching;
-                    advise(&policy, &frame, &status, &metrics);
+                    advise(&mut adviser, &policy, &inputs, &status, &metrics);
                     match work {
                         Some(Next::Retrain(work)) => Some(Task::Partial(work)),
                         Some(Next::Restore(model)) => {
@@ -149,14 +157,10 @@ fn go_on(
         ..Status::default()
     });
     let usable: Vec<&Frame> = history.iter().map(|f| &**f).filter(|f| !f.rpcs.is_empty()).collect();
-    let policy = following.map_or_else(Policy::default, |work| {
+    following.map_or_else(Policy::default, |work| {
         tracing::info!(changes = work.changes.reason(), "still following a change");
         Policy::resumed(work, &model, &usable)
-    });
-    if let Some(newest) = history.last() {
-        advise(&policy, newest, status, metrics);
-    }
-    policy
+    })
 }
 
 /// Looks at the newest frames for a change of the application, on a thread that nobody waits for.
@@ -185,11 +189,25 @@ async fn watch_for_changes(
 }
 
 /// Says how many requests should be traced.
-fn advise(policy: &Policy, newest: &Frame, status: &watch::Sender<Status>, metrics: &Metrics) {
-    let length = newest.interval.end.0 - newest.interval.start.0;
-    let has_model = status.borrow().model.is_some();
-    let advice = advice(newest, policy.converging(newest.interval.end, length), has_model);
-    metrics.converging.set(i64::from(advice.trace_ratio.is_some()));
+fn advise(
+    adviser: &mut Adviser,
+    policy: &Policy,
+    inputs: &Inputs,
+    status: &watch::Sender<Status>,
+    metrics: &Metrics,
+) {
+    let history = (inputs.history)();
+    let Some(interval) = history.last().map(|f| f.interval) else { return };
+    let frames: Vec<&Frame> = history.iter().map(|f| &**f).collect();
+    let targets = (inputs.targets)();
+    let known = Known {
+        frames: &frames,
+        targets: &targets,
+        converging: policy.converging(interval.end, interval.end.0 - interval.start.0),
+        has_model: status.borrow().model.is_some(),
+    };
+    let advice = adviser.advise(&known);
+    metrics.advised(&advice, known.wants_more(&advice));
     status.send_if_modified(|s| {
         let is_new = s.sampling != advice;
         s.sampling = advice;

@@ -56,7 +56,9 @@ async fn a_new_service_is_noticed_learnt_and_followed_across_a_restart() {
     let first = sage.api.wait("training", "/api/v1/model", 600, &is_over).await.unwrap();
     assert_eq!(first["last_training"]["kind"], "full", "{first:#}");
     let (advice, _) = goes_on(&sage, &mut traffic).await;
-    assert_eq!(advice["trace_ratio"], Value::Null, "{advice:#}");
+    // There are far more requests than tell the 99th percentile.
+    let usual = advice["trace_ratio"].as_f64().unwrap();
+    assert!(usual < 0.5, "{advice:#}");
 
     // The update.
     let (spec, now) = (longer(), traffic.now());
@@ -89,7 +91,8 @@ async fn a_new_service_is_noticed_learnt_and_followed_across_a_restart() {
     traffic.reconnect(sage.running.http, sage.running.otlp_grpc).await;
     for _ in 0..CONVERGED {
         let (advice, model) = goes_on(&sage, &mut traffic).await;
-        if advice["trace_ratio"].is_null() {
+        if advice["until"].is_null() {
+            assert!(advice["trace_ratio"].as_f64().unwrap() < 0.5, "{advice:#}");
             assert!(traffic.now() >= until, "{advice:#}");
             assert_eq!(model["last_training"]["kind"], "partial", "{model:#}");
             assert!(model["trainings"].as_u64().unwrap() >= 2, "{model:#}");

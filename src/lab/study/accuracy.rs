@@ -33,6 +33,8 @@ pub struct Accuracy {
     pub traced: Option<f64>,
     /// Length of an interval; the product's own when not said.
     pub interval: Option<Duration>,
+    /// Target and alerts come from somebody who sees every request.
+    pub all_alerts: bool,
     /// Service graphs with these buckets instead of spans.
     pub histograms: Option<Buckets>,
     /// Whether the compared systems take part.
@@ -75,6 +77,9 @@ pub fn accuracy(what: &Accuracy, at: &Surroundings<'_>) -> Result<Report, Failur
         if let Some(interval) = what.interval {
             params["interval_s"] = json!(interval.as_secs());
         }
+        if what.all_alerts {
+            params["all_alerts"] = json!(true);
+        }
         params
     };
     for spec in &apps {
@@ -115,6 +120,7 @@ fn one(
     trial.observe.usage_metrics_only = what.usage_only;
     trial.observe.trace_ratio = what.traced.unwrap_or(trial.observe.trace_ratio);
     trial.interval = what.interval.unwrap_or(trial.interval);
+    trial.all_alerts = what.all_alerts;
     trial.histograms = what.histograms;
     trial.labelled = what.compare;
     let record = record(&trial, &between(progress, 0.0, 0.4))?;

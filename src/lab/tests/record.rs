@@ -51,6 +51,24 @@ fn violations_are_those_of_the_test_that_frames_show_and_labels_come_only_if_ask
 }
 
 #[test]
+fn alerts_from_elsewhere_are_about_violations_that_few_traces_do_not_show_too() {
+    let observed = |trace_ratio, all_alerts| {
+        let observe = SimConfig { trace_ratio, ..trial().observe };
+        made(&Trial { observe, all_alerts, ..trial() })
+    };
+    let (few, all) = (observed(0.004, true), observed(1.0, true));
+    assert_eq!(few.target, all.target, "it is that of all requests");
+    let starts = |r: &Record| -> Vec<_> {
+        r.violations.iter().map(|v| r.frames[v.frame].interval.start).collect()
+    };
+    assert_eq!(starts(&few), starts(&all));
+    let is_shown =
+        |v: &crate::lab::Violation| few.target.is_violated(&few.frames[v.frame]) == Some(true);
+    assert!(!few.violations.iter().all(is_shown), "{}", few.violations.len());
+    assert_ne!(observed(0.004, false).target, few.target);
+}
+
+#[test]
 fn a_shorter_past_keeps_the_newest_frames_and_the_same_violations() {
     let all = made(&trial());
     let short = all.newest(30);
