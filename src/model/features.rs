@@ -31,6 +31,9 @@ pub(super) const NET_INPUTS: usize = COMPONENTS;
 const HEADROOM_FULL: f64 = 0.98;
 /// Levels this small a share of the largest ever seen are not told apart.
 const EPSILON_SHARE: f64 = 0.01;
+/// Nor are shares of the time that is lost waiting so much smaller than this: what costs a thousandth of the time costs no
+/// request much, however rare it is. With the least deviation there is, half a percent of the time is suspicious.
+const EPSILON_STALL: f64 = 0.05;
 
 /// One metric feature, pooled over services.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -376,13 +379,14 @@ fn find_features(frames: &[&Frame]) -> Vec<Feature> {
             let high = quantile(values.iter().copied(), 0.999).unwrap_or(0.0);
             let high = if high > 0.0 { high } else { values.iter().copied().fold(0.0, f64::max) };
             let epsilon = if high > 0.0 { high * EPSILON_SHARE } else { EPSILON_SHARE };
+            let least = if of.signal == Signal::Stall { EPSILON_STALL } else { 0.0 };
             Feature {
                 name: name.into(),
                 resource,
                 signal: of.signal,
                 scale: of.scale,
                 scope: of.scope,
-                epsilon,
+                epsilon: epsilon.max(least),
                 kept: true,
                 moves: false,
             }

@@ -241,9 +241,7 @@ const SATURATION: &[&str] = &[
     "node_cpu_steal",
     "node_cpu_pressure",
     "node_major_faults",
-    "node_memory_pressure",
     "node_disk_io_time",
-    "node_disk_pressure",
     "node_retransmits",
     "node_receive_drops",
     "probe_rtt",
@@ -252,7 +250,8 @@ const SATURATION: &[&str] = &[
 
 /// Features that tell how long somebody waited. The kernel counts a process that its quota stops as neither waiting
 /// nor running, so for processors there is none.
-const STALL: &[&str] = &["memory_pressure", "disk_pressure"];
+const STALL: &[&str] =
+    &["memory_pressure", "disk_pressure", "node_memory_pressure", "node_disk_pressure"];
 
 /// The table that is used when the configuration has none of its own.
 pub fn builtin_features() -> Vec<FeatureSpec> {

@@ -189,3 +189,23 @@ fn use_as_a_share_of_a_limit_does_not_say_that_somebody_goes_without() {
     assert!(busy(Scale::Headroom).is_some());
     assert_eq!(busy(Scale::Log), None);
 }
+
+/// Where nobody ever waited, a thousandth of the time is a great rise and costs no request anything.
+#[test]
+fn a_thousandth_of_the_time_lost_waiting_is_not_strange() {
+    let town = chain(120, 72, |_, _, _| {
+        let waited = feature("memory_pressure", Role::Memory, 0.0);
+        vec![FeatureWindow { signal: Signal::Stall, ..waited }]
+    });
+    let model = town.fit(&brief(7)).unwrap();
+    let calm = &town.frames[town.met.iter().position(|met| *met).unwrap()];
+    let db = town.net.services.iter().position(|s| &**s == "db").unwrap();
+    let z = |level: f64| {
+        let mut strange = calm.clone();
+        let all = strange.services.iter_mut().flat_map(|s| &mut s.features);
+        all.for_each(|f| f.percentiles = [level; 3]);
+        model.abduct(&strange, calm).situation().own[db].z[Resource::Memory.index()]
+    };
+    assert!(z(0.001) < 3.0, "{}", z(0.001));
+    assert!(z(0.2) > 20.0, "{}", z(0.2));
+}
