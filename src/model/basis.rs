@@ -2,10 +2,8 @@
 //! few numbers. Restoring one resource then means setting its numbers to normal, and networks of
 //! different services have one shape.
 
-use linfa::DatasetBase;
-use linfa::traits::Fit;
-use linfa_reduction::Pca;
-use ndarray::{Array2, Axis};
+use linfa_linalg::eigh::{EigSort, Eigh as _};
+use ndarray::{Array2, ArrayView2, Axis, s};
 use serde::{Deserialize, Serialize};
 
 /// Numbers the model sees per resource.
@@ -20,9 +18,8 @@ pub(super) struct Basis {
 }
 
 impl Basis {
-    /// The principal directions of `rows`; or single features, when they are few enough, or when so few
-    /// span all the others that there are not as many directions as [`COMPONENTS`] to be found: the
-    /// decomposition divides by how much the last of them varies.
+    /// The principal directions of `rows`: the eigenvectors of their covariance. Or single features, when they are few
+    /// enough, or when so few span all the others that there are not as many directions as [`COMPONENTS`] to be found.
     ///
     /// # Shapes
     /// `rows`: `[services * intervals, features of the resource]`.
@@ -35,10 +32,10 @@ impl Basis {
         if spanning.len() <= COMPONENTS {
             return Self::of(&spanning, features);
         }
-        match Pca::params(COMPONENTS).fit(&DatasetBase::from(rows.clone())) {
-            Ok(pca) => Self::upright(pca.components()),
-            // The decomposition did not converge.
-            Err(_) => Self::of(&spanning, features),
+        // A dozen features at most: all of the decomposition, which cannot fail to converge, costs nothing.
+        match covariance(rows).map(|c| c.eigh().map(EigSort::sort_eig_desc)) {
+            Some(Ok((_, directions))) => Self::upright(directions.t().slice(s![..COMPONENTS, ..])),
+            _ => Self::of(&spanning, features),
         }
     }
 
@@ -57,7 +54,7 @@ impl Basis {
     }
 
     /// Components with their larger weights positive, so that more of a feature is more of it.
-    fn upright(components: &Array2<f64>) -> Self {
+    fn upright(components: ArrayView2<'_, f64>) -> Self {
         let rows = components.outer_iter().map(|row| {
             let sign = if row.sum() < 0.0 { -1.0 } else { 1.0 };
             row.iter().map(|w| w * sign).collect()
@@ -73,14 +70,18 @@ impl Basis {
     }
 }
 
+/// `None` without rows.
+fn covariance(rows: &Array2<f64>) -> Option<Array2<f64>> {
+    let centred = rows - &rows.mean_axis(Axis(0))?;
+    Some(centred.t().dot(&centred) / rows.nrows() as f64)
+}
+
 /// Features that together say all that `rows` say, that which adds most first (Cholesky decomposition of the
 /// covariance, with pivots).
 fn spanning(rows: &Array2<f64>) -> Vec<usize> {
     /// A feature of which the others explain all but this share of the largest variance adds nothing.
     const REST: f64 = 1e-6;
-    let Some(mean) = rows.mean_axis(Axis(0)) else { return Vec::new() };
-    let centred = rows - &mean;
-    let mut rest = centred.t().dot(&centred) / rows.nrows() as f64;
+    let Some(mut rest) = covariance(rows) else { return Vec::new() };
     let diagonal = |m: &Array2<f64>, f: usize| m[[f, f]];
     let mut chosen = Vec::new();
     let mut largest = None;
@@ -131,6 +132,24 @@ mod tests {
         basis.project(&[1.0, 2.0, 3.0, 2.0, 0.0], &mut out);
         assert!(out.iter().all(|v| v.is_finite()) && out[..2] != [0.0; 2], "{out:?}");
         assert_eq!(out[2], 0.0);
+    }
+
+    /// Three directions and what hardly differs from them: an iterative decomposition finds no number at all there.
+    #[test]
+    fn features_that_nearly_follow_from_others_have_finite_directions() {
+        for rest in [1e-2, 1e-4, 1e-6, 1e-9, 1e-13] {
+            let rows = Array::from_shape_fn((400, 6), |(i, f)| {
+                let [a, b, c] = [(7, 13), (5, 11), (3, 17)].map(|(k, n)| ((i * k) % n) as f64);
+                let noise = rest * ((i * 11 + f * 5) % 19) as f64;
+                [a, b, a + b, 0.01 * c, 2.0 * a, 0.0][f] + noise
+            });
+            let basis = Basis::fit(&rows);
+            assert!(basis.rows.iter().flatten().all(|w| w.is_finite()), "{rest}: {basis:?}");
+            for (n, row) in basis.rows.iter().enumerate() {
+                let length: f64 = row.iter().map(|w| w * w).sum();
+                assert!((length - 1.0).abs() < 1e-6, "{rest}, {n}: {row:?}");
+            }
+        }
     }
 
     #[test]
