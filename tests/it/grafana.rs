@@ -174,7 +174,9 @@ async fn a_refusal_is_not_repeated_and_delays_nobody() {
     violate(&sage).await;
     let ids = sage.api.alert(&[alert(None)]).await.unwrap();
     assert_eq!(sage.diagnosis(&ids[0]).await["outcome"], "no_model");
-    sage.until("sage_grafana_annotations_refused_total", |n| n == 1.0).await;
-    assert_eq!((grafana.calls(), grafana.annotations().len()), (1, 0));
+    // A frame that closes meanwhile revises the diagnosis, and that is pushed and refused, too.
+    let is_counted = |refused: f64| refused >= 1.0 && refused == grafana.calls() as f64;
+    sage.until("sage_grafana_annotations_refused_total", is_counted).await;
+    assert!(grafana.annotations().is_empty());
     sage.running.stop().await;
 }
