@@ -32,7 +32,7 @@ impl Basis {
         if spanning.len() <= COMPONENTS {
             return Self::of(&spanning, features);
         }
-        // A dozen features at most: all of the decomposition, which cannot fail to converge, costs nothing.
+        // A dozen features at most: all of the decomposition costs nothing, and it divides by nothing that hardly varies.
         match covariance(rows).map(|c| c.eigh().map(EigSort::sort_eig_desc)) {
             Some(Ok((_, directions))) => Self::upright(directions.t().slice(s![..COMPONENTS, ..])),
             _ => Self::of(&spanning, features),
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(out[2], 0.0);
     }
 
-    /// Three directions and what hardly differs from them: an iterative decomposition finds no number at all there.
+    /// Three directions and what hardly differs from them.
     #[test]
     fn features_that_nearly_follow_from_others_have_finite_directions() {
         for rest in [1e-2, 1e-4, 1e-6, 1e-9, 1e-13] {
