@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use super::config::Config;
 use crate::data::{Alert, AlertKey, AlertStatus, Diagnosis, EventTime, Outcome};
 
-/// Further looks at a cause without a resource.
+/// Further looks at a cause that is known in part.
 const LOOKS: u8 = 2;
 
 /// What is known about the cause of an alert.
@@ -14,9 +14,10 @@ pub enum Cause {
     /// Nothing.
     #[default]
     Unknown,
-    /// The services, but not every one's resource. Counters may move only when what they count is over, a
-    /// read for example, so that the next interval can show what the first did not.
-    Services {
+    /// The services, but not every one's resource: counters may move only when what they count is over, a
+    /// read for example, so that the next interval can show what the first did not. Or all of it, but in intervals
+    /// that only just met the target: the next one may miss it.
+    Partial {
         /// How often it will be looked at again.
         looks: u8,
     },
@@ -28,9 +29,10 @@ impl Cause {
     /// What `diagnosis` says about it.
     pub fn of(diagnosis: &Diagnosis) -> Self {
         let is_whole = diagnosis.root_causes.iter().all(|c| c.resource.is_some());
+        let is_missed = diagnosis.qos.as_ref().is_none_or(|q| q.observed_ms > q.target_ms);
         match diagnosis.outcome {
-            Some(Outcome::RootCause) if is_whole => Self::Whole,
-            Some(Outcome::RootCause) => Self::Services { looks: LOOKS },
+            Some(Outcome::RootCause) if is_whole && is_missed => Self::Whole,
+            Some(Outcome::RootCause) => Self::Partial { looks: LOOKS },
             _ => Self::Unknown,
         }
     }
@@ -183,10 +185,10 @@ impl Book {
     /// another look found nothing that was not known before.
     pub fn settle(&mut self, key: &AlertKey, cause: Cause) -> bool {
         let Some(incident) = self.incidents.get_mut(key) else { return false };
-        if let Cause::Services { looks } = incident.cause
+        if let Cause::Partial { looks } = incident.cause
             && cause != Cause::Whole
         {
-            incident.cause = Cause::Services { looks: looks.saturating_sub(1) };
+            incident.cause = Cause::Partial { looks: looks.saturating_sub(1) };
             return false;
         }
         incident.cause = cause;
@@ -199,7 +201,7 @@ impl Book {
         self.incidents
             .values()
             .filter(|i| {
-                !matches!(i.cause, Cause::Whole | Cause::Services { looks: 0 })
+                !matches!(i.cause, Cause::Whole | Cause::Partial { looks: 0 })
                     && closed <= i.alert.key.starts_at.plus(config.lookahead + config.pending)
                     && closed >= i.alert.key.starts_at.minus(config.pending)
                     && i.alert.ends_at.is_none_or(|ends| closed <= ends.plus(config.pending))
@@ -290,17 +292,17 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_without_a_resource_is_looked_at_again_and_kept_until_a_resource_is_found() {
+    fn a_cause_known_in_part_is_looked_at_again_and_kept_until_it_is_whole() {
         let config = Config::default();
         let a = alert("f1", 1_000_000, AlertStatus::Firing);
         let open = |book: &Book| book.unsettled(EventTime(1_030_000), &config).len();
-        let mut book = Book::new(10, [(a.clone(), Cause::Services { looks: LOOKS })]);
+        let mut book = Book::new(10, [(a.clone(), Cause::Partial { looks: LOOKS })]);
         assert!(!book.settle(&a.key, Cause::Unknown), "what was known stays");
         assert_eq!(open(&book), 1);
-        let mut found = Book::new(10, [(a.clone(), Cause::Services { looks: 1 })]);
+        let mut found = Book::new(10, [(a.clone(), Cause::Partial { looks: 1 })]);
         assert!(found.settle(&a.key, Cause::Whole));
         assert_eq!(open(&found), 0);
-        assert!(!book.settle(&a.key, Cause::Services { looks: LOOKS }));
+        assert!(!book.settle(&a.key, Cause::Partial { looks: LOOKS }));
         assert_eq!(open(&book), 0, "it was looked at often enough");
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::config::Config;
-use crate::data::{Alert, EventTime, Frame, Interval, QosTarget};
+use crate::data::{Alert, EventTime, Frame, Interval};
 
 /// The stretch of event time an alert may speak of: [max(startsAt - pending, end of the last one like it),
 /// min(watermark, endsAt, startsAt + lookahead)].
@@ -40,11 +40,12 @@ pub(super) struct Episode<'a> {
 /// The violating frames of `range` that belong to one episode: the one that was going on when the
 /// alert began to fire, else the first one after. What happened minutes before, to somebody else,
 /// is another story, and what an earlier alert was about, `last_ended` says, is that one's. At most the newest `max`.
+/// Whether a frame violates is `None` where it has no requests of the target's service.
 pub(super) fn episode<'a>(
     history: &'a [Arc<Frame>],
     range: &Interval,
     (fires_at, last_ended): (EventTime, Option<EventTime>),
-    target: &QosTarget,
+    is_violated: impl Fn(&Frame) -> Option<bool>,
     max: usize,
 ) -> Episode<'a> {
     let is_told = |f: &Frame| {
@@ -53,7 +54,7 @@ pub(super) fn episode<'a>(
     let inside: Vec<(&Frame, bool)> = history
         .iter()
         .filter(|f| f.interval.overlaps(range) && !is_told(f))
-        .filter_map(|f| Some((&**f, target.is_violated(f)?)))
+        .filter_map(|f| Some((&**f, is_violated(f)?)))
         .collect();
     let is_violating = |n: &usize| inside[*n].1;
     let before = (0..inside.len())
@@ -94,7 +95,7 @@ fn last_reached(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Percentiles, RpcKey, RpcKind, RpcWindow};
+    use crate::data::{Percentiles, QosTarget, RpcKey, RpcKind, RpcWindow};
 
     /// One frame a second; 'x' violates, '.' does not, ' ' has no requests.
     fn history(pattern: &str) -> Vec<Arc<Frame>> {
@@ -131,7 +132,7 @@ mod tests {
         let range = Interval { start: EventTime(0), end: EventTime(1_000_000) };
         let history = history(pattern);
         let when = (EventTime(fires_at * 1000), ended.map(|s: i64| EventTime(s * 1000)));
-        let episode = episode(&history, &range, when, &target, max);
+        let episode = episode(&history, &range, when, |f| target.is_violated(f), max);
         episode.violating.iter().map(|f| f.interval.start.0 / 1000).collect()
     }
 

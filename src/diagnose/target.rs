@@ -10,6 +10,8 @@ use super::config::Config;
 use crate::data::{Alert, Frame, QosTarget};
 use crate::stats::quantile;
 
+/// Where a target comes from that nobody set.
+pub(super) const ASSUMED: &str = "assumed from history";
 /// A latency this many robust deviations above the usual one violates an assumed target.
 const ASSUMED_DEVIATIONS: f64 = 3.0;
 /// And at least by this factor.
@@ -18,6 +20,8 @@ const ASSUMED_FACTOR: f64 = 1.25;
 const ASSUMED_QUANTILE: f64 = 0.99;
 /// Distance of the lower quartile from the median to standard deviation, for normal data.
 const QUARTILE_TO_SIGMA: f64 = 1.4826;
+/// Standard errors within which a normal value is in 19 of 20 cases, seen from one side.
+const ONE_SIDED: f64 = 1.645;
 /// Labels that name whatever was scraped, which need not be a service.
 const VAGUE: [&str; 2] = ["app", "job"];
 /// Frames an assumption rests on at least.
@@ -63,7 +67,7 @@ pub fn find_target(
     }
     let quantile = quantile.unwrap_or(ASSUMED_QUANTILE);
     let frames: Vec<&Frame> = history.iter().map(|f| &**f).collect();
-    assumed_target(&service, quantile, &frames).map(|t| (t, "assumed from history"))
+    assumed_target(&service, quantile, &frames).map(|t| (t, ASSUMED))
 }
 
 /// What the latency of `service` usually stays below, over all of `frames`: robust against the
@@ -82,6 +86,19 @@ pub fn assumed_target(service: &str, quantile: f64, frames: &[&Frame]) -> Option
 
 fn quantile_of(values: &[f64], q: f64) -> Option<f64> {
     quantile(values.iter().copied(), q)
+}
+
+/// Whether the requests in `frame` are too few to tell that it meets `target`: what is traced is a sample, and
+/// whoever saw all of them may have seen it missed. `None` without requests.
+///
+/// Of `n` requests the share above the quantile has the standard error sqrt(q (1 - q) / n), so -ln(1 - q) has
+/// sqrt(q / (1 - q) / n).
+pub(super) fn may_miss(frame: &Frame, target: &QosTarget) -> Option<bool> {
+    let n: u64 = frame.entry_rpcs(&target.service).into_iter().map(|w| w.count).sum();
+    let q = target.quantile;
+    let error = (q / (1.0 - q) / n.max(1) as f64).sqrt();
+    let quantile = 1.0 - (1.0 - q) * (-ONE_SIDED * error).exp();
+    QosTarget { quantile, ..target.clone() }.is_violated(frame)
 }
 
 /// Whether `frame` meets all targets. Frames without requests of a service do not violate its

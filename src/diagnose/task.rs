@@ -284,7 +284,7 @@ fn clock() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Outcome;
+    use crate::data::{Outcome, QosObservation};
     use crate::observe::Registry;
     use std::collections::BTreeMap;
     use std::sync::Mutex;
@@ -346,6 +346,18 @@ mod tests {
             matches!(&told[..], [DiagnosisUpdate::Resolved { id, .. }] if id == "torn"),
             "{told:?}"
         );
+    }
+
+    /// The next interval may miss the target, and its cause be another.
+    #[test]
+    fn what_was_found_without_a_violation_may_give_way() {
+        let found = |observed_ms| {
+            let service = "a".into();
+            let qos = QosObservation { service, quantile: 0.99, target_ms: 10.0, observed_ms };
+            Diagnosis { qos: Some(qos), ..done(alert("a", AlertStatus::Firing)) }
+        };
+        assert_eq!(Cause::of(&found(10.1)), Cause::Whole);
+        assert!(matches!(Cause::of(&found(9.9)), Cause::Partial { looks: 1.. }));
     }
 
     #[test]

@@ -9,10 +9,10 @@ use super::evidence::Evidence;
 use super::inquiry::Inquiry;
 use super::normal::{ENOUGH, normal_frame, normal_frames};
 use super::path::path_to;
-use super::range::{episode, range_of};
+use super::range::{Episode, episode, range_of};
 use super::resources::resource_of;
 use super::search::{Search, Suspects};
-use super::target::{find_target, met};
+use super::target::{ASSUMED, assumed_target, find_target, may_miss, met};
 use crate::data::{
     Alert, BaselineScore, EventTime, Frame, Interval, MetricEvidence, Name, Outcome, PathStep,
     QosObservation, QosTarget, Resource, RootCause, ServiceScore,
@@ -41,6 +41,17 @@ pub struct Question<'a> {
     pub mechanism: Option<&'a dyn Mechanism>,
     /// Limits and thresholds.
     pub config: &'a Config,
+}
+
+impl<'a> Question<'a> {
+    fn episode(
+        &self,
+        range: &Interval,
+        is_violated: impl Fn(&Frame) -> Option<bool>,
+    ) -> Episode<'a> {
+        let when = (self.alert.key.starts_at, self.last_ended);
+        episode(self.history, range, when, is_violated, self.config.intervals_max)
+    }
 }
 
 /// The answer.
@@ -79,16 +90,9 @@ pub fn diagnose(question: &Question<'_>) -> Verdict {
     };
     verdict.note("target", source);
     let range = range_of(question.alert, question.last_ended, question.watermark, config);
-    let when = (question.alert.key.starts_at, question.last_ended);
-    let found = episode(question.history, &range, when, &target, config.intervals_max);
-    let (seen, frames) = (found.seen, found.violating);
-    let shown = if frames.is_empty() {
-        newest_in(question.history, &range, &target)
-    } else {
-        frames.clone()
-    };
-    verdict.describe(&shown, &target);
-    if seen == 0 {
+    let found = question.episode(&range, |f| target.is_violated(f));
+    if found.seen == 0 {
+        verdict.describe(&newest_in(question.history, &range, &target), &target);
         verdict.outcome = Some(Outcome::NotEnoughData);
         verdict.note(
             "range",
@@ -99,20 +103,32 @@ pub fn diagnose(question: &Question<'_>) -> Verdict {
         );
         return verdict;
     }
-    if frames.is_empty() {
-        verdict.outcome = Some(Outcome::QosMet);
-        return verdict;
-    }
     let mut goals = question.targets.to_vec();
     goals.push(target.clone());
     let calm = calm_frames(question, &range, &goals, &target);
+    let missed = match found.violating.is_empty() {
+        false => Some((found.violating, target.clone())),
+        true if source == ASSUMED => None,
+        true => near_miss(question, &range, &target, &calm),
+    };
+    let Some((frames, missed)) = missed else {
+        verdict.describe(&newest_in(question.history, &range, &target), &target);
+        verdict.outcome = Some(Outcome::QosMet);
+        return verdict;
+    };
+    if missed != target {
+        let why = "the traced requests meet the target by so little that all of them may have missed it; explained \
+                   is what is more than usual";
+        verdict.note("target", &format!("{source}; {why}"));
+    }
+    verdict.describe(&frames, &target);
     let (normal, robust) = parallel::join(|| normal_frame(&calm), || baseline(&frames, &calm));
     verdict.robust_baseline = robust;
     verdict.robust_baseline.truncate(SHOWN);
     let inquiry = question
         .mechanism
         .filter(|_| !calm.is_empty())
-        .and_then(|m| Inquiry::new(m, &frames, (&normal, &calm), &target));
+        .and_then(|m| Inquiry::new(m, &frames, (&normal, &calm), &missed));
     match inquiry {
         None if question.mechanism.is_some() => {
             verdict.outcome = Some(Outcome::NotEnoughData);
@@ -123,7 +139,7 @@ pub fn diagnose(question: &Question<'_>) -> Verdict {
         Some(inquiry) => {
             verdict.note_strangers(inquiry.net(), &frames);
             if inquiry.is_violated() {
-                verdict.accuse(&inquiry, &frames, &target, config);
+                verdict.accuse(&inquiry, &frames, &missed, config);
             } else {
                 verdict.outcome = Some(Outcome::Unexplained);
                 let why = "requests that the model knows met the target; it has yet to learn the slow \
@@ -149,6 +165,20 @@ fn calm_frames<'a>(
         return all;
     }
     normal_frames(question.history, range, |f| met(f, std::slice::from_ref(target)), count)
+}
+
+/// Whoever raised the alert saw the target missed. Intervals that are slower than usual, and whose requests are too few
+/// to tell that it was not, are what the alert is about; the target is then what the service usually stays below.
+fn near_miss<'a>(
+    question: &Question<'a>,
+    range: &Interval,
+    target: &QosTarget,
+    calm: &[&Frame],
+) -> Option<(Vec<&'a Frame>, QosTarget)> {
+    let usual = assumed_target(&target.service, target.quantile, calm)?;
+    let is_near = |f: &Frame| Some(usual.is_violated(f)? && may_miss(f, target)?);
+    let found = question.episode(range, is_near).violating;
+    (!found.is_empty()).then_some((found, usual))
 }
 
 /// What a verdict without violation shows: the newest interval of the range.

@@ -50,6 +50,52 @@ fn an_alert_without_a_violation_in_its_range_finds_qos_met() {
     assert_eq!(verdict.interval, Some(newest));
 }
 
+/// One calm hour, then intervals with so many requests each in which db takes so much longer; the target is 40 ms.
+fn near_miss(requests: u64, longer: &[f64]) -> Scene {
+    let mut all = history(&[(CALM, &[])]);
+    for (n, ms) in (CALM as i64..).zip(longer) {
+        let mut frame = frame(n, &[Short("db", Cpu, *ms)]);
+        frame.rpcs.iter_mut().for_each(|r| r.count = requests);
+        all.push(frame.into());
+    }
+    let mut scene = Scene::new(all, alert(CALM + longer.len() - 1));
+    scene.targets[0].target_ms = 40.0;
+    scene
+}
+
+/// Its sender saw every request; traced were few.
+#[test]
+fn an_alert_is_believed_where_requests_are_too_few_to_tell() {
+    let verdict = near_miss(1000, &[15.0]).verdict();
+    assert_eq!(named(&verdict), [("db", Some(Cpu))]);
+    assert!(verdict.notes["target"].contains("may have missed"), "{:?}", verdict.notes);
+    let qos = verdict.qos.unwrap();
+    assert!(qos.observed_ms < qos.target_ms && qos.target_ms == 40.0, "{qos:?}");
+    assert!(verdict.root_causes[0].probability > 0.9);
+}
+
+#[test]
+fn an_alert_is_not_believed_against_enough_requests_or_what_is_usual() {
+    for (requests, longer) in [(100_000, 15.0), (1000, 12.0)] {
+        assert_eq!(near_miss(requests, &[longer]).verdict().outcome, Some(Outcome::QosMet));
+    }
+    let mut scene = near_miss(1000, &[0.0]);
+    scene.targets[0].target_ms = CALM_MS + 0.5;
+    assert_eq!(scene.verdict().outcome, Some(Outcome::QosMet));
+    // Nobody set this target, so nobody saw it missed.
+    let mut scene = near_miss(10, &[5.0]);
+    scene.targets.clear();
+    assert_eq!(scene.verdict().outcome, Some(Outcome::QosMet));
+}
+
+#[test]
+fn a_violation_goes_before_what_may_be_one() {
+    let verdict = near_miss(1000, &[15.0, 30.0, 15.0]).verdict();
+    let n = CALM as i64 + 1;
+    assert_eq!(verdict.interval, Some(Interval { start: end(n - 1), end: end(n) }));
+    assert_eq!(verdict.notes["target"], "configuration");
+}
+
 /// The trouble has gone on for twice as long as all that is known of peace when the alert comes. What
 /// is normal is still what was normal before the trouble.
 #[test]
