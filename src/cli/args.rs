@@ -289,6 +289,9 @@ pub struct AccuracyArgs {
     /// Target and alerts come from somebody who sees every request, not from the traced ones
     #[arg(long)]
     pub all_alerts: bool,
+    /// Share of the training intervals in which trouble begins, 0.22 unless told otherwise; 0: it learns in peace
+    #[arg(long, value_name = "SHARE", value_parser = share_or_none)]
+    pub train_faults: Option<f64>,
     /// Latency histograms of a service graph, with these buckets, instead of spans
     #[arg(long, value_name = "BUCKETS")]
     pub histograms: Option<Histograms>,
@@ -305,6 +308,10 @@ fn share(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|s| *s > 0.0 && *s <= 1.0)
         .ok_or_else(|| "above 0, at most 1".to_string())
+}
+
+fn share_or_none(text: &str) -> Result<f64, String> {
+    if text.parse() == Ok(0.0) { Ok(0.0) } else { share(text) }
 }
 
 fn app(name: &str) -> Result<String, String> {

@@ -25,8 +25,17 @@ pub(super) fn study(study: &Study) -> ExitCode {
             let interval = args.interval.map(Duration::from_secs);
             let traced = args.traced;
             let all_alerts = args.all_alerts;
-            let what =
-                Accuracy { options, usage_only, traced, interval, all_alerts, histograms, compare };
+            let train_faults = args.train_faults;
+            let what = Accuracy {
+                options,
+                usage_only,
+                traced,
+                interval,
+                all_alerts,
+                train_faults,
+                histograms,
+                compare,
+            };
             run(&args.study, args.details, &|at| accuracy(&what, at))
         }
         Study::Instrumentation { cut, study } => {

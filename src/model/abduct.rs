@@ -99,7 +99,8 @@ impl Evaluator {
         let client = |k| levels(observed, Kind::Client, k);
         let clients: Vec<Levels> = self.children(i).map(client).collect();
         let pool_ms = self.layout.pool_ms(i, |k| mean_ms(&client(k)));
-        self.decode_server(i, &[self.server_inputs(i, callee, caller, &clients, pool_ms)])[0]
+        let inputs = self.server_inputs(i, callee, caller, &clients, pool_ms);
+        self.decode_server(i, &[inputs], observed.ceiling)[0]
     }
 
     /// Client latency of RPC `i` with its parts as observed; `None` without a client decoder.
@@ -108,10 +109,8 @@ impl Evaluator {
             return None;
         }
         let parts = [Kind::Request, Kind::Response, Kind::Server].map(|k| levels(observed, k, i));
-        Some(
-            self.decode_client(i, &[self.client_inputs(i, &tiers[self.layout.caller[i]?], &parts)])
-                [0],
-        )
+        let inputs = self.client_inputs(i, &tiers[self.layout.caller[i]?], &parts);
+        Some(self.decode_client(i, &[inputs], observed.ceiling)[0])
     }
 
     fn encode_server(&self, j: usize, tier: &Tier, prior: &Gaussian, rest: &Residuals) -> Gaussian {
@@ -132,7 +131,7 @@ impl Evaluator {
     fn abduct_net(&self, i: usize, observed: &Observed, tiers: &[Tier]) -> Latent {
         let x: NetInputs = self.net_inputs(i, |j| tiers[j]);
         let prior = self.prior_net(i, &x);
-        let [request, response] = self.decode_net(i, &x, &prior.mean);
+        let [request, response] = self.decode_net(i, &x, &prior.mean, observed.ceiling);
         let rest = [(Kind::Request, request), (Kind::Response, response)]
             .map(|(kind, predicted)| unexplained(observed, kind, i, &predicted));
         let x: [f32; NET_ENCODER_IN] = concat(&[&x, &rest[0], &rest[1]]);

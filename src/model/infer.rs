@@ -261,9 +261,9 @@ impl Evaluator {
         (x, children)
     }
 
-    /// Log server latencies for a batch of inputs, no larger than ever seen.
-    pub fn decode_server(&self, i: usize, batch: &[ServerInputs]) -> Vec<Levels> {
-        self.bounded(self.decode_server_free(i, batch))
+    /// Log server latencies for a batch of inputs, none above `ceiling`.
+    pub fn decode_server(&self, i: usize, batch: &[ServerInputs], ceiling: f32) -> Vec<Levels> {
+        bounded(self.decode_server_free(i, batch), ceiling)
     }
 
     /// The same without bound.
@@ -283,14 +283,9 @@ impl Evaluator {
         (concat(&[&excess, &caller.server, &[caller.load], &caller.latent]), all)
     }
 
-    /// Log client latencies for a batch of inputs, no larger than ever seen.
-    pub fn decode_client(&self, i: usize, batch: &[ClientInputs]) -> Vec<Levels> {
-        self.bounded(self.decode_client_free(i, batch))
-    }
-
-    fn bounded(&self, mut all: Vec<Levels>) -> Vec<Levels> {
-        all.iter_mut().flatten().for_each(|level| *level = level.min(self.layout.ceiling));
-        all
+    /// Log client latencies for a batch of inputs, none above `ceiling`.
+    pub fn decode_client(&self, i: usize, batch: &[ClientInputs], ceiling: f32) -> Vec<Levels> {
+        bounded(self.decode_client_free(i, batch), ceiling)
     }
 
     /// The same without bound.
@@ -304,12 +299,18 @@ impl Evaluator {
         batch.iter().zip(out.chunks_exact(LEVEL_COUNT)).map(add).collect()
     }
 
-    /// Log request and response delay of RPC `i`, which must be paired.
-    pub fn decode_net(&self, i: usize, x: &NetInputs, z: &[f32; LATENTS]) -> [Levels; 2] {
+    /// Log request and response delay of RPC `i`, which must be paired, not above `ceiling`.
+    pub fn decode_net(
+        &self,
+        i: usize,
+        x: &NetInputs,
+        z: &[f32; LATENTS],
+        ceiling: f32,
+    ) -> [Levels; 2] {
         let p = self.paired_place(i);
         let x: [f32; NET_DECODER_IN] = concat(&[x, z]);
         let out = self.network.decoder_net.forward(p, std::iter::once(&x[..]));
-        let at = |q: usize| (self.network.bias_net[[p, q]] + out[q]).min(self.layout.ceiling);
+        let at = |q: usize| (self.network.bias_net[[p, q]] + out[q]).min(ceiling);
         [std::array::from_fn(at), std::array::from_fn(|q| at(LEVEL_COUNT + q))]
     }
 
@@ -335,6 +336,11 @@ impl PlainStack {
             log_sigma: std::array::from_fn(|n| y[LATENTS + n].clamp(LOG_SIGMA.0, LOG_SIGMA.1)),
         }
     }
+}
+
+fn bounded(mut all: Vec<Levels>, ceiling: f32) -> Vec<Levels> {
+    all.iter_mut().flatten().for_each(|level| *level = level.min(ceiling));
+    all
 }
 
 /// For each of `count` keys its values, without repetition.

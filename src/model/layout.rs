@@ -69,7 +69,7 @@ pub struct Layout {
     pub requests: Vec<f32>,
     /// Robust deviations of [`delay_levels`] when QoS was met, by RPC.
     pub delay_sigma: Vec<[f32; 2]>,
-    /// Largest log latency seen.
+    /// Largest log latency that was learnt from.
     pub ceiling: f32,
     /// RPCs in the order of evaluation: whatever one depends on comes before it.
     pub order: Vec<usize>,
@@ -82,6 +82,9 @@ pub struct Observed {
     pub latency: Array3<f32>,
     /// Whether each RPC was seen.
     pub seen: Vec<bool>,
+    /// Largest log latency seen, now or in training: no prediction is believed beyond it. What was learnt in peace
+    /// knows nothing as slow as trouble.
+    pub ceiling: f32,
 }
 
 /// Log latency of a value in milliseconds.
@@ -194,7 +197,8 @@ impl Layout {
                 }
             }
         }
-        Observed { latency, seen }
+        let largest = latency.iter().copied().fold(self.ceiling, f32::max);
+        Observed { latency, seen, ceiling: largest }
     }
 
     /// How long a request holds a worker of the pool that serves RPC `i`: mean time of the calls it

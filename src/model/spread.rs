@@ -4,7 +4,8 @@
 //! it moves there itself, those that depend on it will be.
 
 use super::dataset::levels;
-use super::infer::{ClientInputs, Levels, ServerInputs};
+use super::gvae::LATENTS;
+use super::infer::{ClientInputs, Levels, NetInputs, ServerInputs};
 use super::layout::{Kind, LEVEL_COUNT, mean_ms, to_ms};
 use super::queue;
 use super::world::{Scene, World, moved};
@@ -180,7 +181,7 @@ impl<'a> Spread<'a> {
         let inputs: Vec<ServerInputs> = due.iter().enumerate().map(input).collect();
         let observed = levels(&scene.seen.observed, Kind::Server, i);
         let mut servers = self.settle(
-            (&due, &e.decode_server(i, &inputs)),
+            (&due, &e.decode_server(i, &inputs, scene.seen.observed.ceiling)),
             &observed,
             |hypothesis| scene.server_before(i, hypothesis),
             |w| w.has_server(callee) || is_freed(w),
@@ -239,7 +240,7 @@ impl<'a> Spread<'a> {
         };
         let inputs: Vec<ClientInputs> = due.iter().zip(servers).map(input).collect();
         let settled = self.settle(
-            (due, &e.decode_client(i, &inputs)),
+            (due, &e.decode_client(i, &inputs, scene.seen.observed.ceiling)),
             &self.seen[i].levels,
             |hypothesis| scene.client_before(i, caller, hypothesis),
             |w| w.has_server(caller),
@@ -305,14 +306,16 @@ impl Scene<'_> {
         let Some(latent) = self.seen.net[i].as_ref().filter(|_| is_touched) else {
             return observed;
         };
+        let ceiling = self.seen.observed.ceiling;
+        let decode = |x: &NetInputs, z: &[f32; LATENTS]| e.decode_net(i, x, z, ceiling);
         let x = e.net_inputs(i, |j| self.tier(world, j));
         let prior = e.prior_net(i, &x);
         let predicted = if is_restored {
-            e.decode_net(i, &x, &prior.drawn(world.draw(), NETWORKS + i as u64))
+            decode(&x, &prior.drawn(world.draw(), NETWORKS + i as u64))
         } else {
             let z = &latent.posterior.mean;
-            let before = e.decode_net(i, &e.net_inputs(i, |j| self.seen.tiers[j]), z);
-            let after = e.decode_net(i, &x, &moved(z, &latent.prior, &prior));
+            let before = decode(&e.net_inputs(i, |j| self.seen.tiers[j]), z);
+            let after = decode(&x, &moved(z, &latent.prior, &prior));
             std::array::from_fn(|k| keep_residual(&after[k], &before[k], &observed[k]))
         };
         std::array::from_fn(|k| no_worse(&predicted[k], &observed[k]))

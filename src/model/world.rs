@@ -98,7 +98,8 @@ impl<'a> Scene<'a> {
             let parts = [Kind::Request, Kind::Response, Kind::Server]
                 .map(|k| levels(&self.seen.observed, k, i));
             let tier = self.tier_before(caller, hypothesis);
-            self.evaluator.decode_client(i, &[self.evaluator.client_inputs(i, &tier, &parts)])[0]
+            let inputs = self.evaluator.client_inputs(i, &tier, &parts);
+            self.evaluator.decode_client(i, &[inputs], self.seen.observed.ceiling)[0]
         })
     }
 

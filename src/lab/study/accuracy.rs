@@ -35,6 +35,8 @@ pub struct Accuracy {
     pub interval: Option<Duration>,
     /// Target and alerts come from somebody who sees every request.
     pub all_alerts: bool,
+    /// Share of the intervals to learn from in which trouble begins, if not as many as are diagnosed.
+    pub train_faults: Option<f64>,
     /// Service graphs with these buckets instead of spans.
     pub histograms: Option<Buckets>,
     /// Whether the compared systems take part.
@@ -80,6 +82,9 @@ pub fn accuracy(what: &Accuracy, at: &Surroundings<'_>) -> Result<Report, Failur
         if what.all_alerts {
             params["all_alerts"] = json!(true);
         }
+        if let Some(share) = what.train_faults {
+            params["train_faults"] = json!(share);
+        }
         params
     };
     for spec in &apps {
@@ -122,6 +127,10 @@ fn one(
     trial.interval = what.interval.unwrap_or(trial.interval);
     trial.all_alerts = what.all_alerts;
     trial.histograms = what.histograms;
+    if let Some(episode) = what.train_faults {
+        trial.drift.weather = Some(trial.weather);
+        trial.weather.episode = episode;
+    }
     trial.labelled = what.compare;
     let record = record(&trial, &between(progress, 0.0, 0.4))?;
     let Sage { line, outcome, .. } = sage(&record, size, seed, at, &between(progress, 0.4, 0.8))?;

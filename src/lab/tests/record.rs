@@ -1,8 +1,10 @@
 //! What is recorded, and how systems are judged on it.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::data::Frame;
 use crate::lab::sim::{SimConfig, chain};
 use crate::lab::{Drift, Record, Trial, Weather, examine, examine_late, learn, record};
 
@@ -129,4 +131,21 @@ fn a_late_alert_is_asked_once_an_episode_and_answers_about_the_same_ones() {
         let (a, b) = (early.verdict.interval.unwrap(), case.verdict.interval.unwrap());
         assert!(b.end > a.end, "more of the episode is known later");
     }
+}
+
+/// As on a system that was healthy since Sage was installed: nothing it has learnt from was as slow as what comes.
+#[test]
+fn who_has_learnt_in_peace_finds_the_first_trouble() {
+    let trouble = trial().weather;
+    let peace = Weather { episode: 0.0, ..trouble };
+    let drift = Drift { weather: Some(trouble), ..Drift::default() };
+    let record = made(&Trial { weather: peace, drift, train: 100, ..trial() });
+    let slowest = |frames: &[Arc<Frame>]| {
+        frames.iter().filter_map(|f| record.target.observed_ms(f)).fold(0.0, f64::max)
+    };
+    let (learnt, asked) = record.frames.split_at(record.train);
+    assert!(slowest(asked) > 2.0 * slowest(learnt), "{} {}", slowest(asked), slowest(learnt));
+    let model = learn(&record, 3, Some([100, 50]), &|_| {}).unwrap();
+    let score = examine(&record, &model, &|| 0.0).score;
+    assert!(score.cases > 10 && 10 * score.service >= 9 * score.cases, "{score:?}");
 }

@@ -163,18 +163,19 @@ fn a_restored_network_has_the_delays_its_decoder_says_of_normal_causes() {
         let prior = model.evaluator.prior_net(i, &x).mean;
         let latent = abducted.net[i].as_ref().unwrap();
         let x_seen = model.evaluator.net_inputs(i, |j| abducted.tiers[j]);
-        let before = model.evaluator.decode_net(i, &x_seen, &latent.posterior.mean);
+        let ceiling = abducted.observed.ceiling;
+        let before = model.evaluator.decode_net(i, &x_seen, &latent.posterior.mean, ceiling);
         for nets in [vec![i], vec![]] {
             let delays = if nets.is_empty() {
                 let (from, to) = (latent.posterior.mean, latent.prior.mean);
                 let z = std::array::from_fn(|n| from[n] + prior[n] - to[n]);
-                let after = model.evaluator.decode_net(i, &x, &z);
+                let after = model.evaluator.decode_net(i, &x, &z, ceiling);
                 [
                     kept(&after[0], &before[0], window.request),
                     kept(&after[1], &before[1], window.response),
                 ]
             } else {
-                model.evaluator.decode_net(i, &x, &prior)
+                model.evaluator.decode_net(i, &x, &prior, ceiling)
             };
             let [request, response] = delays;
             let parts = [
@@ -184,7 +185,7 @@ fn a_restored_network_has_the_delays_its_decoder_says_of_normal_causes() {
             ];
             let e = &model.evaluator;
             let mail = &abducted.tiers[e.layout.caller[i].unwrap()];
-            let after = e.decode_client(i, &[e.client_inputs(i, mail, &parts)])[0];
+            let after = e.decode_client(i, &[e.client_inputs(i, mail, &parts)], ceiling)[0];
             let start = e.predict_client(i, &abducted.observed, &abducted.tiers).unwrap();
             let expected = bounded(kept(&after, &start, window.client), window.client);
             let restore = vec![Restore { service: j, what: What::Network, nets }];

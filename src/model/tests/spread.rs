@@ -85,16 +85,17 @@ fn delays(model: &Model, seen: &Abducted, world: &Plain, query: &Query, i: usize
     let e = &model.evaluator;
     let observed = [Kind::Request, Kind::Response].map(|k| levels(&seen.observed, k, i));
     let Some(latent) = &seen.net[i] else { return observed };
+    let ceiling = seen.observed.ceiling;
     let x = e.net_inputs(i, |j| world.tiers[j]);
     let prior = e.prior_net(i, &x).mean;
     if query.restore.iter().any(|r| r.nets.contains(&i)) {
-        let after = e.decode_net(i, &x, &prior);
+        let after = e.decode_net(i, &x, &prior, ceiling);
         return [0, 1].map(|k| bounded(after[k], &observed[k]));
     }
     let z = latent.posterior.mean;
-    let before = e.decode_net(i, &e.net_inputs(i, |j| seen.tiers[j]), &z);
+    let before = e.decode_net(i, &e.net_inputs(i, |j| seen.tiers[j]), &z, ceiling);
     let z = std::array::from_fn(|n| z[n] + prior[n] - latent.prior.mean[n]);
-    let after = e.decode_net(i, &x, &z);
+    let after = e.decode_net(i, &x, &z, ceiling);
     [0, 1].map(|k| bounded(kept(&after[k], &before[k], &observed[k]), &observed[k]))
 }
 
@@ -123,7 +124,7 @@ fn everything(
             && query.restore.iter().any(|r| r.nets.contains(&i));
         let tier = if is_freed { normal[callee] } else { world.tiers[callee] };
         let x = e.server_inputs(i, &tier, from.as_ref(), &clients, pool_ms);
-        let mut new = e.decode_server(i, &[x])[0];
+        let mut new = e.decode_server(i, &[x], seen.observed.ceiling)[0];
         if !world.server[callee] && !is_freed {
             new = kept(&new, &e.predict_server(i, &seen.observed, &before), &server[i]);
         }
@@ -132,8 +133,8 @@ fn everything(
             let [request, response] = delays(model, seen, &world, query, i);
             let caller = caller.unwrap();
             let parts = [request, response, server[i]];
-            let mut new =
-                e.decode_client(i, &[e.client_inputs(i, &world.tiers[caller], &parts)])[0];
+            let x = e.client_inputs(i, &world.tiers[caller], &parts);
+            let mut new = e.decode_client(i, &[x], seen.observed.ceiling)[0];
             if !world.server[caller] {
                 new = kept(&new, &start, &client[i]);
             }

@@ -197,7 +197,7 @@ fn a_network_decoder_reads_the_network_of_both_ends_and_nothing_else() {
         let predict = |seen: &Abducted| {
             let x = evaluator.net_inputs(i, |j| seen.tiers[j]);
             let z = &seen.net[i].as_ref().unwrap().posterior.mean;
-            evaluator.decode_net(i, &x, z).to_vec()
+            evaluator.decode_net(i, &x, z, seen.observed.ceiling).to_vec()
         };
         assert_eq!(influences(&s, &seen, &all, predict), expected, "{}", net.rpcs[i].key);
     }
