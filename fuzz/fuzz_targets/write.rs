@@ -2,10 +2,7 @@
 //! the limits, and the same again when its series are known from before.
 
 use sage::data::Histogram;
-use sage::receive::{
-    KnownSeries, WriteLimits, WriteRequest, decode_knowing, decode_write_request,
-    remote_write_proto,
-};
+use sage::receive::{KnownSeries, WriteLimits, WriteRequest, decode_knowing, decode_write_request};
 
 use crate::reference::reference_write;
 
