@@ -162,4 +162,9 @@ impl Frame {
         let from_user: Vec<_> = into().filter(|w| w.key.is_entry()).collect();
         if from_user.is_empty() { into().collect() } else { from_user }
     }
+
+    /// Services that the outside world reaches, each once for every RPC by which it does.
+    pub fn entry_services(&self) -> impl Iterator<Item = &str> {
+        self.rpcs.iter().filter(|w| w.key.is_entry()).map(|w| &*w.key.callee)
+    }
 }

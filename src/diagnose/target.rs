@@ -111,12 +111,7 @@ pub fn met(frame: &Frame, targets: &[QosTarget]) -> bool {
 /// what their latency usually is.
 pub fn met_all(frames: &[&Frame], configured: &[QosTarget]) -> Vec<bool> {
     let targets = if configured.is_empty() {
-        let entries: BTreeSet<&str> = frames
-            .iter()
-            .flat_map(|f| &f.rpcs)
-            .filter(|r| r.key.is_entry())
-            .map(|r| &*r.key.callee)
-            .collect();
+        let entries: BTreeSet<&str> = frames.iter().flat_map(|f| f.entry_services()).collect();
         entries.iter().filter_map(|s| assumed_target(s, ASSUMED_QUANTILE, frames)).collect()
     } else {
         configured.to_vec()

@@ -116,12 +116,7 @@ impl Adviser {
         if let Some(demand) = most(targets.iter().filter_map(of).collect()) {
             return Some(demand);
         }
-        let entries: BTreeSet<&str> = frames
-            .iter()
-            .flat_map(|f| &f.rpcs)
-            .filter(|r| r.key.is_entry())
-            .map(|r| &*r.key.callee)
-            .collect();
+        let entries: BTreeSet<&str> = frames.iter().flat_map(|f| f.entry_services()).collect();
         let assumed = |service: &&str| QosTarget {
             service: (*service).to_string(),
             quantile: ASSUMED_QUANTILE,
