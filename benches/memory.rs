@@ -74,6 +74,21 @@ fn spans_that_wait(bencher: Bencher, per_trace: u64) {
     });
 }
 
+/// The same nine in each, which come one at a time: each is in another body than the one before.
+#[divan::bench(sample_count = 1, sample_size = 1)]
+fn spans_that_wait_and_came_alone(bencher: Bencher) {
+    let half = |n: u64| if n.is_multiple_of(2) { Half::Client } else { Half::Server };
+    let traces = SPANS / 9;
+    let spans: Vec<Span> =
+        (0..SPANS).map(|n| span(n % traces + 1, n / traces + 1, n / traces, half(n))).collect();
+    let bodies = bodies(&spans);
+    bencher.bench(|| {
+        let mut windower = windower();
+        take(&mut windower, &bodies);
+        windower
+    });
+}
+
 /// 50,000 series that are followed, two samples each, with what makes them known again.
 #[divan::bench(sample_count = 1, sample_size = 1)]
 fn series_that_are_followed(bencher: Bencher) {

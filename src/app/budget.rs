@@ -78,8 +78,9 @@ pub(super) fn split(config: &Config, soft: u64) -> Split {
         }
     };
     let (w, r) = (&mut config.window, &mut config.receive);
-    // Two in three for spans that wait, one for the calls that come of them when an interval closes.
-    let (waiting, bytes) = ("window.spans_waiting_bytes_max", part("edges") / 3 * 2);
+    // Three in five for spans that wait, two for the calls that come of them when an interval closes: these take
+    // 88 bytes for every two spans, those 64 each and 208 a trace.
+    let (waiting, bytes) = ("window.spans_waiting_bytes_max", part("edges") / 5 * 3);
     lower(waiting, &mut w.spans_waiting_bytes_max, bytes, 1 << 20);
     lower("window.series_max", &mut w.series_max, part("series") / SERIES_BYTES, 100);
     let (known, bytes) = ("receive.known_bytes_max", part("known"));

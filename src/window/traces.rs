@@ -76,6 +76,8 @@ pub(super) enum Added {
 
 /// Spans of one trace. A trace id that never changes must not cost quadratic time.
 const SPANS_MAX: usize = 10_000;
+/// Room for so many more spans at least is asked for when another one comes: fewer would be asked for again and again.
+const GROWTH_MIN: usize = 3;
 /// Spans through which looking is as fast as a set.
 const SPANS_FEW: usize = 48;
 
@@ -95,8 +97,8 @@ impl Trace {
         TRACE_BYTES + self.spans.capacity() * size_of::<Waiting>() + seen
     }
 
-    /// Takes a span that ended in the interval that starts at `start_ms`.
-    fn add(&mut self, span: Waiting, start_ms: i64) -> Added {
+    /// Takes a span that ended in the interval that starts at `start_ms`; `more` are about to come.
+    fn add(&mut self, span: Waiting, start_ms: i64, more: usize) -> Added {
         if self.spans.len() >= SPANS_MAX {
             return Added::Refused;
         }
@@ -104,9 +106,11 @@ impl Trace {
             return Added::Duplicate;
         }
         self.newest_end_ms = self.newest_end_ms.max(span.end_ms());
-        if self.spans.is_empty() {
-            // In a storm most spans are alone: a list that grows by itself begins with room for four.
-            self.spans.reserve_exact(1);
+        let len = self.spans.len();
+        if len == self.spans.capacity() {
+            // A list that grows by itself begins with room for four, too much where most are alone, and doubles.
+            let least = if len == 0 { 1 } else { GROWTH_MIN.max(len / 2) };
+            self.spans.reserve_exact((1 + more).max(least).min(SPANS_MAX - len));
         }
         self.spans.push(span);
         if self.noted.replace(start_ms) == Some(start_ms) {
@@ -154,15 +158,16 @@ impl Traces {
         Self { by_id, arrival, waiting: 0, waiting_max, bytes: 0 }
     }
 
-    /// Adds a span of trace `id` that ended in the interval that starts at `start_ms`.
-    pub(super) fn add(&mut self, id: u128, span: Waiting, start_ms: i64) -> Added {
+    /// Adds a span of trace `id` that ended in the interval that starts at `start_ms`. So many `more` of the same
+    /// trace come right after it.
+    pub(super) fn add(&mut self, id: u128, span: Waiting, start_ms: i64, more: usize) -> Added {
         let arrival = &mut self.arrival;
         let trace = self.by_id.entry(id).or_insert_with(|| {
             arrival.push_back(id);
             Trace::default()
         });
         let before = trace.held_bytes();
-        let added = trace.add(span, start_ms);
+        let added = trace.add(span, start_ms, more);
         // What a trace takes only grows.
         self.bytes += trace.held_bytes() - before;
         self.waiting += usize::from(matches!(added, Added::Waits | Added::WaitsUnnoted));
@@ -288,7 +293,7 @@ mod tests {
         for id in 0..100 {
             // Long ones, short ones, and a duplicate in each.
             for n in (0..id % 9 + 1).chain([0]) {
-                traces.add(id.into(), span(n), 0);
+                traces.add(id.into(), span(n), 0, 0);
             }
         }
         let (before, waiting) = (traces.held_bytes(), traces.waiting());
@@ -306,10 +311,29 @@ mod tests {
     fn a_set_of_spans_seen_counts_too() {
         let mut traces = Traces::new(usize::MAX);
         for n in 0..1000 {
-            assert_eq!(traces.add(7, span(n), 0) == Added::WaitsUnnoted, n == 0);
+            assert_eq!(traces.add(7, span(n), 0, 0) == Added::WaitsUnnoted, n == 0);
         }
         let spans = 1000 * size_of::<Waiting>();
         assert!(traces.held_bytes() > spans + 1000 * size_of::<(u64, Half)>());
+        assert_eq!(traces.held_bytes(), real(&traces));
+    }
+
+    #[test]
+    fn a_trace_has_room_for_what_comes_with_it_and_little_beyond() {
+        let capacity = |traces: &Traces| traces.by_id[&1].spans.capacity();
+        let mut traces = Traces::new(usize::MAX);
+        for n in 0..9 {
+            traces.add(1, span(n), 0, 8 - n as usize);
+            assert_eq!(capacity(&traces), 9);
+        }
+        // One at a time, by half.
+        for n in 9..1000 {
+            traces.add(1, span(n), 0, 0);
+            assert!(2 * capacity(&traces) <= 3 * (n as usize + 1), "{n}");
+        }
+        // However many are said to come.
+        traces.add(2, span(0), 0, usize::MAX / 2);
+        assert_eq!(traces.by_id[&2].spans.capacity(), SPANS_MAX);
         assert_eq!(traces.held_bytes(), real(&traces));
     }
 }

@@ -93,6 +93,12 @@ fn follow<'a>(
     resources.state(slot).map(Followed::Resource).ok_or("unbound")
 }
 
+/// Spans of the same trace right behind the first one.
+fn alike(spans: &[Span]) -> usize {
+    let Some((first, rest)) = spans.split_first() else { return 0 };
+    rest.iter().take_while(|span| span.trace == first.trace).count()
+}
+
 fn ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -153,7 +159,10 @@ impl Windower {
     pub fn push_spans(&mut self, spans: &[Span], now: Duration) {
         self.recent.begin();
         let mut run = Run::default();
-        for span in spans {
+        // How many more of its trace come right after a span.
+        let mut more = 0;
+        for (at, span) in spans.iter().enumerate() {
+            more = if more > 0 { more - 1 } else { alike(&spans[at..]) };
             let sender = self.sender(span);
             if run.span.is_none() || run.sender != sender {
                 self.end_run(&run, now);
@@ -171,7 +180,7 @@ impl Windower {
             run.newest_admitted_ms = run.newest_admitted_ms.max(end.0);
             run.serves |= matches!(span.half, Half::Server | Half::Consumer);
             let waiting = self.waiting(span, sender);
-            match self.traces.add(span.trace, waiting, start) {
+            match self.traces.add(span.trace, waiting, start, more) {
                 Added::Waits => {}
                 Added::WaitsUnnoted => self.intervals.note(start, span.trace),
                 Added::Duplicate => self.metrics.drop_items("span", "duplicate", 1),
