@@ -103,6 +103,40 @@ fn otlp_spans_to_a_frame(bencher: Bencher) {
     });
 }
 
+/// The same with windows that live on, as those of a sidecar do: an interval after the other.
+#[divan::bench(sample_count = 20)]
+fn otlp_spans_in_the_long_run(bencher: Bencher) {
+    let mut simulator =
+        Simulator::new(&social_network(), SimConfig::default(), 7, 1_785_578_400_000)
+            .expect("applications of the proving ground make sense");
+    let mut next = || {
+        let seen = simulator.run(INTERVAL, 1.0, &[]).spans;
+        let bodies = seen.chunks(SPANS).map(|s| encode_export(s).encode_to_vec()).collect();
+        (seen.len(), bodies)
+    };
+    let config = window::Config { interval: INTERVAL, ..window::Config::default() };
+    let mut windower = Windower::new(&config, window::Metrics::default());
+    let mut take = |bodies: Vec<Vec<u8>>| {
+        let mut frames = Vec::new();
+        for body in &bodies {
+            let (spans, _) = read_export(body, NAME_BYTES_MAX, ITEMS_MAX).expect("just encoded");
+            windower.push_spans(&spans, Duration::ZERO);
+            frames.extend(windower.close(Duration::ZERO));
+        }
+        frames
+    };
+    // Until what comes closes what came.
+    while take(next().1).is_empty() {}
+    bencher
+        .with_inputs(next)
+        .input_counter(|(spans, _)| ItemsCount::new(*spans))
+        .bench_local_values(|(_, bodies)| {
+            let frames = take(bodies);
+            assert!(!frames.is_empty());
+            frames
+        });
+}
+
 /// Series as cAdvisor has them: ten metrics of two hundred containers.
 fn series() -> Vec<Series> {
     let one = |n: usize| {
@@ -199,6 +233,45 @@ fn remote_write_samples_to_a_frame(bencher: Bencher) {
             }
             assert!(frames.iter().any(|f| !f.services.is_empty()));
             (frames, windower)
+        },
+    );
+}
+
+/// The same with windows that live on: ten scrapes an interval.
+#[divan::bench(sample_count = 20)]
+fn remote_write_samples_in_the_long_run(bencher: Bencher) {
+    let mut series = series();
+    let mut next = || -> Vec<Vec<u8>> {
+        let scrape = |_| {
+            for one in &mut series {
+                one.samples[0].time_ms += INTERVAL.as_millis() as i64 / SCRAPES as i64;
+                one.samples[0].value += 1.0;
+            }
+            encode_write(&series)
+        };
+        (0..SCRAPES).map(scrape).collect()
+    };
+    let config =
+        window::Config { interval: INTERVAL, features: features(), ..window::Config::default() };
+    let (wanted, limits, known) = (wanted(10), WriteLimits::default(), KnownSeries::default());
+    let mut windower = Windower::new(&config, window::Metrics::default());
+    let mut take = |bodies: Vec<Vec<u8>>| {
+        let mut frames = Vec::new();
+        for body in &bodies {
+            let bytes = snap::raw::Decoder::new().decompress_vec(body).expect("just compressed");
+            let is_wanted = |m: &str| wanted.contains(m);
+            let request = decode_knowing(&bytes, false, is_wanted, &limits, &known);
+            windower.push_series(&request.expect("just encoded").series, Duration::ZERO);
+            frames.extend(windower.close(Duration::ZERO));
+        }
+        frames
+    };
+    while take(next()).is_empty() {}
+    bencher.counter(ItemsCount::new(SCRAPES * SERIES)).with_inputs(next).bench_local_values(
+        |bodies| {
+            let frames = take(bodies);
+            assert!(frames.iter().all(|f| !f.services.is_empty()));
+            frames
         },
     );
 }
