@@ -91,6 +91,9 @@ pub enum Signal {
     /// Time is lost for want of it, as the kernel's pressure counts it. Where that is as usual, nobody goes
     /// without, whatever else is counted.
     Stall,
+    /// More was asked for than a limit of its own allows, so often. A shortage like others; and as no want of
+    /// anything else makes that happen, it is not the effect of one.
+    Limit,
 }
 
 /// Whom a series describes.

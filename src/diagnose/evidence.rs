@@ -26,6 +26,8 @@ pub(super) struct Evidence {
     pub amplitudes: Vec<[f64; 4]>,
     /// z-score of the time each service lost for want of each resource, where that is measured.
     pub stalls: Vec<[Option<f64>; 4]>,
+    /// z-scores of how often each service hit a limit of each resource.
+    pub limits: Vec<[f64; 4]>,
     /// Level of the loudest metric of each resource as a share of the highest that the service has shown.
     pub shares: Vec<[f64; 4]>,
     /// z-scores of what each service uses beyond what load and work in flight explain.
@@ -115,6 +117,7 @@ impl Evidence {
             shifted: (0..net.services.len()).map(shifted).collect(),
             dark,
             latents: (0..net.services.len()).map(|j| over(&|s| s.latents[j])).collect(),
+            limits: own.iter().map(|own| own.limit).collect(),
             busy: (0..net.services.len()).map(|j| over(&|s| s.busy[j].unwrap_or(0.0))).collect(),
             slowness: (0..net.services.len()).map(|j| over(&|s| s.slowness[j])).collect(),
             delays: links.iter().map(|l| l.delay).collect(),
@@ -169,6 +172,7 @@ fn combined(situations: &[Situation], of: impl Fn(&Situation) -> Deviations) -> 
         amplitude: std::array::from_fn(|r| over(&|d| d.amplitude[r])),
         stall: std::array::from_fn(|r| median(all.iter().filter_map(|d| d.stall[r]))),
         share: std::array::from_fn(|r| over(&|d| d.share[r])),
+        limit: std::array::from_fn(|r| over(&|d| d.limit[r])),
     }
 }
 

@@ -50,8 +50,8 @@ pub(super) fn resource_of(
     };
     let base = search.query(others, hypothesis);
     let relief = Relief::ask(inquiry, &base, &evidence.nets[j], j, &accused);
-    let (size, stall) = (evidence.amplitudes[j], evidence.stalls[j]);
-    let shortage = Shortage { z, size, stall, accused, relief, gate };
+    let (size, stall, limit) = (evidence.amplitudes[j], evidence.stalls[j], evidence.limits[j]);
+    let shortage = Shortage { z, size, stall, limit, accused, relief, gate };
     let network_z = z[Resource::Network.index()];
     // Who is slow by itself and computes more than ever, computes for too long; who waits does not compute.
     let busy = || (evidence.busy[j] > BUSY).then_some(Resource::Cpu);
@@ -146,6 +146,8 @@ struct Shortage {
     size: [f64; Resource::ALL.len()],
     /// z-scores of the time lost for want of each, where that is measured.
     stall: [Option<f64>; Resource::ALL.len()],
+    /// z-scores of how often a limit of each was hit.
+    limit: [f64; Resource::ALL.len()],
     /// Resources of the server side that are abnormal.
     accused: Vec<Resource>,
     relief: Relief,
@@ -200,15 +202,27 @@ impl Shortage {
         self.stall[resource.index()].is_some_and(|z| z > self.gate)
     }
 
-    /// What time is lost for, if it does most by itself, drags along what it may.
+    /// More of it was asked for than a limit allows, which no other shortage makes happen, and with what it may have
+    /// dragged along it explains enough.
+    fn is_at_limit(&self, resource: Resource) -> bool {
+        let together = self.relief.together[resource.index()];
+        self.limit[resource.index()] > self.gate
+            && self.is_accused(resource)
+            && self.size(resource) >= SLIGHT
+            && together >= SHARE_MIN * self.relief.explained()
+    }
+
+    /// What time is lost for, if it does most by itself, drags along what it may. What is at its limit need not: all
+    /// of its effect may come by way of what it drags along, as when pages are taken back until no quota is left, and
+    /// then it has none beside that.
     fn is_dragged(&self, resource: Resource) -> bool {
         let does_it = |cause: Resource| {
             self.relief.alone[cause.index()] >= SHARE_MIN * self.relief.explained()
         };
-        let drags = |cause: Resource| {
-            self.is_stalled(cause) && does_it(cause) && dragged_by(cause).contains(&resource)
-        };
-        self.accused.iter().any(|cause| drags(*cause))
+        let drags =
+            |cause: Resource| self.is_at_limit(cause) || (self.is_stalled(cause) && does_it(cause));
+        let may = |cause: &&Resource| dragged_by(**cause).contains(&resource);
+        self.accused.iter().filter(may).any(|cause| drags(*cause))
     }
 
     /// What does nothing by itself, beside something it could have dragged along that does nearly all, has
@@ -217,7 +231,9 @@ impl Shortage {
         let (alone, explained) = (&self.relief.alone, self.relief.explained());
         let does_it =
             |d: &Resource| self.is_accused(*d) && alone[d.index()] >= SHARE_MIN * explained;
-        alone[resource.index()] < SHARE_IDLE * explained && dragged_by(resource).iter().any(does_it)
+        alone[resource.index()] < SHARE_IDLE * explained
+            && !self.is_at_limit(resource)
+            && dragged_by(resource).iter().any(does_it)
     }
 
     /// A processor that has both more effect by itself and clearly more evidence was not dragged along. Reads
@@ -233,6 +249,7 @@ impl Shortage {
             && self.is_accused(cpu)
             && dragged_by(resource).contains(&cpu)
             && !self.is_stalled(resource)
+            && !self.is_at_limit(resource)
     }
 
     /// Which of several it is, the size of the deviation tells: one shortage drags other metrics along, paging

@@ -75,6 +75,8 @@ pub struct Deviations {
     pub stall: [Option<f64>; 4],
     /// The loudest metric's level as a share of the highest that the service has shown.
     pub share: [f64; 4],
+    /// Robust z-scores of how often a limit of each was hit.
+    pub limit: [f64; 4],
 }
 
 impl Deviations {
@@ -95,6 +97,12 @@ impl Deviations {
                 (self.z[r], self.amplitude[r]) = (z.max(0.0), 0.0);
             }
         }
+    }
+
+    /// Takes in how much more often than usual a limit of `resource` was hit.
+    pub fn add_limit(&mut self, resource: Resource, z: f64) {
+        let limit = &mut self.limit[resource.index()];
+        *limit = limit.max(z);
     }
 
     /// Takes in how much more time than usual is lost for want of `resource`.

@@ -370,6 +370,8 @@ fn find_features(frames: &[&Frame]) -> Vec<Feature> {
     for feature in frames.iter().flat_map(|f| &f.services).flat_map(|s| &s.features) {
         if let Some(resource) = feature.role.resource() {
             let entry = levels.entry(&feature.name).or_insert((feature, resource, Vec::new()));
+            // An older interval may know it as something else.
+            (entry.0, entry.1) = (feature, resource);
             entry.2.push(feature.level());
         }
     }

@@ -256,14 +256,16 @@ impl Case for Seen<'_> {
                 let feature = &model.features.features[score.feature];
                 let whose = if feature.scope == Scope::Node { &mut hosts } else { &mut own };
                 whose[j].add(feature.resource, score.z, score.amplitude, score.share);
-                if feature.signal == Signal::Stall {
-                    whose[j].add_stall(feature.resource, score.z);
+                match feature.signal {
+                    Signal::Stall => whose[j].add_stall(feature.resource, score.z),
+                    Signal::Limit => whose[j].add_limit(feature.resource, score.z),
+                    Signal::Usage | Signal::Saturation => {}
                 }
                 if feature.scope != Scope::Node {
                     let r = feature.resource.index();
                     match feature.signal {
                         Signal::Usage => used[j][r] = used[j][r].max(score.z),
-                        Signal::Saturation | Signal::Stall => {
+                        Signal::Saturation | Signal::Stall | Signal::Limit => {
                             is_measured[r] |= !feature.is_share_of_limit();
                         }
                     }

@@ -232,7 +232,6 @@ const SATURATION: &[&str] = &[
     "cpu_runqueue",
     "cpu_pressure",
     "memory_major_faults",
-    "memory_limit_hits",
     "disk_io_time",
     "network_receive_drops",
     "network_transmit_drops",
@@ -252,6 +251,10 @@ const SATURATION: &[&str] = &[
 /// nor running, so for processors there is none.
 const STALL: &[&str] =
     &["memory_pressure", "disk_pressure", "node_memory_pressure", "node_disk_pressure"];
+
+/// Features that tell how often a limit was hit for no want of anything else. Throttling is none: pages are taken back
+/// on the quota of whoever needs others.
+const LIMIT: &[&str] = &["memory_limit_hits"];
 
 /// The table that is used when the configuration has none of its own.
 pub fn builtin_features() -> Vec<FeatureSpec> {
@@ -319,6 +322,7 @@ fn spec(row: &Row, scope: Scope) -> FeatureSpec {
         scale: Scale::Log,
         signal: match name {
             _ if STALL.contains(&name) => Signal::Stall,
+            _ if LIMIT.contains(&name) => Signal::Limit,
             _ if SATURATION.contains(&name) => Signal::Saturation,
             _ => Signal::Usage,
         },

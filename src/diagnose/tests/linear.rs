@@ -34,6 +34,8 @@ pub(super) struct Linear {
     pub(super) host: Option<(Resource, f64)>,
     /// z-scores of the time every service loses for want of each resource, where that is measured.
     pub(super) stall: [Option<f64>; 4],
+    /// z-scores of how often every service hits a limit of each resource.
+    pub(super) limit: [f64; 4],
     /// Every metric's level as a share of the highest ever seen.
     pub(super) share: f64,
     /// How far every service's use of processors is beyond what calm has shown.
@@ -73,6 +75,7 @@ impl Linear {
             is_use: false,
             host: None,
             stall: [None; 4],
+            limit: [0.0; 4],
             unheard: None,
             share: 1.0,
             busy: None,
@@ -223,6 +226,7 @@ impl Case for Seen<'_> {
                         z[r.index()] / largest
                     }),
                     stall: town.stall,
+                    limit: town.limit,
                     share: [town.share; 4],
                 })
                 .collect(),

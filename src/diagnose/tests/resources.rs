@@ -47,6 +47,26 @@ fn time_lost_for_memory_tells_what_drags_what_along() {
     assert_eq!(of(&starved, 0.5), Some(Some(Cpu)));
 }
 
+/// Pages are taken back on the service's own quota: throttling does all of it then, and memory nothing by itself. That a
+/// limit of memory is hit no want of processor time explains; that somebody waits for memory it may, for who is
+/// stopped while taking pages back waits on.
+#[test]
+fn throttling_beside_a_limit_of_memory_that_is_hit_is_its_effect() {
+    let of = |memory: f64, limit: f64, stall: Option<f64>| {
+        let mut scene = Scene::after_calm(&[Short("db", Cpu, 30.0), Loud("db", Memory, memory)]);
+        let mechanism = scene.mechanism.as_mut().unwrap();
+        mechanism.idle = Some(Memory);
+        (mechanism.limit[Memory.index()], mechanism.stall[Memory.index()]) = (limit, stall);
+        named(&scene.verdict()).iter().map(|(_, resource)| *resource).collect::<Vec<_>>()
+    };
+    assert_eq!(of(40.0, 60.0, Some(39.0)), [Some(Memory)]);
+    assert_eq!(of(40.0, 60.0, None), [Some(Memory)], "where the kernel does not count who waits");
+    assert_eq!(of(40.0, 0.0, Some(39.0)), [Some(Cpu)]);
+    assert_eq!(of(40.0, 0.0, None), [Some(Cpu)]);
+    assert_eq!(of(40.0, 60.0, Some(0.5)), [Some(Cpu)], "a cache may use all it is given");
+    assert_eq!(of(8.0, 16.0, None), [Some(Cpu)], "a little more in flight, a limit hit a little");
+}
+
 /// Reads rise from nothing to anything: beside memory that is short they are its doing.
 #[test]
 fn memory_that_is_short_explains_the_reads_however_loud_they_are() {

@@ -209,3 +209,35 @@ fn a_thousandth_of_the_time_lost_waiting_is_not_strange() {
     assert!(z(0.001) < 3.0, "{}", z(0.001));
     assert!(z(0.2) > 20.0, "{}", z(0.2));
 }
+
+/// Whatever is hit how often: beyond what calm has shown it counts, in whatever unit. What an older interval took it for
+/// does not.
+#[test]
+fn a_limit_that_is_hit_is_told_from_other_shortages() {
+    let limit = |unit: f64, old: Signal| {
+        let seen = std::cell::Cell::new(0);
+        let town = chain(120, 73, |service, is_troubled, noise| {
+            let signal = if seen.replace(seen.get() + 1) < 60 { old } else { Signal::Limit };
+            let hits = if cause(service, is_troubled) > 1.5 { 8000.0 * noise * unit } else { 0.0 };
+            let throttled = feature("cpu_throttled_ratio", Role::Cpu, 0.01 * noise);
+            let hits = feature("memory_limit_hits", Role::Memory, hits);
+            vec![FeatureWindow { signal, ..hits }, throttled]
+        });
+        let model = town.fit(&brief(7)).unwrap();
+        let calm = &town.frames[town.met.iter().position(|met| *met).unwrap()];
+        let db = town.net.services.iter().position(|s| &**s == "db").unwrap();
+        let mut strange = calm.clone();
+        for f in strange.services.iter_mut().flat_map(|s| &mut s.features) {
+            f.percentiles =
+                if &*f.name == "memory_limit_hits" { [11_000.0 * unit; 3] } else { [0.78; 3] };
+        }
+        let own = model.abduct(&strange, calm).situation().own[db];
+        assert!(own.z[Resource::Cpu.index()] > 20.0, "{own:?}");
+        assert_eq!(own.limit[Resource::Cpu.index()], 0.0);
+        assert_eq!(own.limit[Resource::Memory.index()], own.z[Resource::Memory.index()]);
+        own.limit[Resource::Memory.index()]
+    };
+    let often = limit(1.0, Signal::Limit);
+    assert!(often > 20.0, "{often}");
+    assert!((limit(0.001, Signal::Saturation) - often).abs() < 0.01 * often);
+}
