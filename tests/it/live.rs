@@ -86,6 +86,28 @@ async fn services_pass_the_trace_on_and_report_spans() {
     sidecar.running.stop().await;
 }
 
+/// Spans wait for others for a quarter of a second: a service that is told to end sends those that still do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_ends_sends_its_last_spans() {
+    let home = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(home.path(), |_| {}).await;
+    let to = sidecar.running.otlp_grpc;
+    let mut service =
+        Service::start(&orders("last", &json!([{"Cpu": 10}]), to, &json!({}), home.path()));
+    for _ in 0..3 {
+        assert_eq!(send(service.1, "GET", "/Work", &[], b"").await.status, 200);
+    }
+    let pid = rustix::process::Pid::from_child(&service.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let ended = tokio::task::spawn_blocking(move || service.0.wait().unwrap()).await.unwrap();
+    assert_eq!(ended.code(), Some(0));
+    let status = sidecar.api.get("/api/v1/status").await.unwrap();
+    let counts = status["counts"].as_object().unwrap();
+    let spans = counts.iter().filter(|(name, _)| name.starts_with("sage_receive_spans_total"));
+    assert_eq!(spans.map(|(_, n)| n.as_f64().unwrap()).sum::<f64>(), 3.0, "{status:#}");
+    sidecar.running.stop().await;
+}
+
 #[test]
 fn everything_that_is_missing_is_named_and_nothing_is_started() {
     let output = sage().args(["lab", "live", "--app", "shop"]).output().unwrap();

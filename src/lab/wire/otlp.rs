@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::{
     ResourceSpans, ScopeSpans, Span as OtlpSpan, Status, span::SpanKind, status::StatusCode,
 };
 use tonic::Code;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::api::{ATTEMPTS, ApiError, OVERLOADED};
 use crate::data::{Half, Name, PeerKind, Span};
@@ -95,8 +95,12 @@ fn text(key: &str, value: &str) -> KeyValue {
     }
 }
 
+fn uri(address: SocketAddr) -> Uri {
+    format!("http://{address}").parse().expect("an address is a valid authority")
+}
+
 /// Sends spans to a sidecar, and comes again when it is told to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SpanSender {
     client: TraceServiceClient<Channel>,
 }
@@ -108,10 +112,14 @@ impl SpanSender {
     /// When nobody listens there.
     pub async fn connect(address: SocketAddr) -> Result<Self, ApiError> {
         let fail = |e: tonic::transport::Error| ApiError::Unreachable(e.to_string());
-        let endpoint = Channel::from_shared(format!("http://{address}"))
-            .map_err(|e| ApiError::Unreachable(e.to_string()))?;
-        let client = TraceServiceClient::new(endpoint.connect().await.map_err(fail)?);
-        Ok(Self { client })
+        let channel = Endpoint::from(uri(address)).connect().await.map_err(fail)?;
+        Ok(Self { client: TraceServiceClient::new(channel) })
+    }
+
+    /// Connects to it when there is something to send, and again when it was away; call it in a runtime.
+    pub fn lazy(address: SocketAddr) -> Self {
+        let endpoint = Endpoint::from(uri(address));
+        Self { client: TraceServiceClient::new(endpoint.connect_lazy()) }
     }
 
     /// Sends spans in batches; returns how many the sidecar rejected.
@@ -121,21 +129,28 @@ impl SpanSender {
     pub async fn send(&mut self, spans: &[Span]) -> Result<u64, ApiError> {
         let mut rejected = 0;
         for batch in spans.chunks(BATCH) {
-            let request = encode_export(batch);
-            let mut attempt = 0;
-            let response = loop {
-                match self.client.export(request.clone()).await {
-                    Ok(response) => break response.into_inner(),
-                    Err(status) if status.code() == Code::Unavailable && attempt < ATTEMPTS => {
-                        attempt += 1;
-                        tokio::time::sleep(OVERLOADED).await;
-                    }
-                    Err(status) => return Err(ApiError::Refused(status.to_string())),
-                }
-            };
-            let partial = response.partial_success.map_or(0, |p| p.rejected_spans);
-            rejected += u64::try_from(partial).unwrap_or(0);
+            rejected += self.export(encode_export(batch)).await?;
         }
         Ok(rejected)
+    }
+
+    /// Sends one request; returns how many spans the sidecar rejected.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn export(&mut self, request: ExportTraceServiceRequest) -> Result<u64, ApiError> {
+        let mut attempt = 0;
+        let response = loop {
+            match self.client.export(request.clone()).await {
+                Ok(response) => break response.into_inner(),
+                Err(status) if status.code() == Code::Unavailable && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    tokio::time::sleep(OVERLOADED).await;
+                }
+                Err(status) => return Err(ApiError::Refused(status.to_string())),
+            }
+        };
+        let partial = response.partial_success.map_or(0, |p| p.rejected_spans);
+        Ok(u64::try_from(partial).unwrap_or(0))
     }
 }

@@ -1,12 +1,12 @@
 //! One service of the application, as a process of its own: HTTP in, work, HTTP and stores out, spans to
 //! the sidecar.
 
+mod exporter;
 mod files;
 mod orders;
 mod run;
 mod spans;
 mod stores;
-mod trace;
 mod worker;
 mod wrongs;
 

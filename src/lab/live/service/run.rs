@@ -11,16 +11,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use rand::RngExt as _;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::files::Files;
 use super::orders::Orders;
-use super::spans::Spans;
-use super::trace::Context;
-use super::worker::{Never, Pool, now_ns, replica};
+use super::spans::{Spans, end};
+use super::worker::{Never, Pool};
 use super::wrongs::Wrongs;
-use crate::data::{Half, Span};
 use crate::lab::live::Failure;
 use crate::lab::live::spec::Step;
 
@@ -30,7 +28,7 @@ const ORDERS_BYTES_MAX: u64 = 1 << 20;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Runs a service: reads its orders from standard input, says on standard output where it listens, and serves
-/// until it is killed or whoever started it is gone.
+/// until it is told to end or whoever started it is gone. Spans that wait are sent before it ends.
 ///
 /// # Errors
 /// When the orders are none, or it cannot begin.
@@ -48,15 +46,19 @@ pub fn run() -> Result<(), Failure> {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind((orders.listen, 0)).await?;
-        let spans = Spans::start(orders.otlp);
+        let mut told_to_end = signal(SignalKind::terminate())?;
+        let spans = Spans::start(&orders);
         let wrongs = Arc::new(Wrongs::default());
         let pool = Pool::start(orders.clone(), files, spans.clone(), wrongs.clone())?;
-        let desk = Arc::new(Desk { orders, pool, spans, wrongs });
+        let desk = Arc::new(Desk { orders, pool, spans: spans.clone(), wrongs });
         writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
-        tokio::select! {
+        let served = tokio::select! {
             served = accept(listener, desk) => served,
+            _ = told_to_end.recv() => Ok(()),
             () = orphaned() => Ok(()),
-        }
+        };
+        tokio::task::spawn_blocking(move || spans.finish()).await??;
+        served
     })
 }
 
@@ -94,7 +96,6 @@ async fn accept(listener: TcpListener, desk: Arc<Desk>) -> Result<(), Failure> {
 
 impl Desk {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let start_ns = now_ns();
         let path = request.uri().path().trim_start_matches('/');
         if request.method() == Method::POST {
             return answer(if self.obey(path) { StatusCode::OK } else { StatusCode::NOT_FOUND });
@@ -102,29 +103,9 @@ impl Desk {
         let Some(op) = self.orders.service.ops.iter().position(|op| op.name == path) else {
             return answer(StatusCode::NOT_FOUND);
         };
-        let header = request.headers().get("traceparent").and_then(|h| h.to_str().ok());
-        let caller = header.and_then(Context::parse);
-        let (trace, parent) = match caller {
-            Some(caller) => (caller.trace, caller.span),
-            None => (rand::rng().random(), 0),
-        };
-        let id: u64 = rand::rng().random();
-        let is_done = self.pool.work(op, Context { trace, span: id }).await;
-        self.spans.put(Span {
-            trace,
-            id,
-            parent,
-            half: Half::Server,
-            start_ns,
-            end_ns: now_ns(),
-            service: self.orders.service.name.as_str().into(),
-            replica: replica(&self.orders),
-            node: self.orders.node.as_str().into(),
-            op: self.orders.service.ops[op].name.as_str().into(),
-            peer: None,
-            failed: !is_done,
-            weight: None,
-        });
+        let context = self.spans.serve(path, request.headers());
+        let is_done = self.pool.work(op, context.clone()).await;
+        end(&context, !is_done);
         answer(if is_done { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE })
     }
 

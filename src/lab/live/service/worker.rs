@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, StatusCode};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
+use opentelemetry::Context;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::time::{ClockId, clock_gettime};
@@ -21,11 +23,9 @@ use tokio::sync::oneshot;
 
 use super::files::Files;
 use super::orders::Orders;
-use super::spans::Spans;
+use super::spans::{Spans, end};
 use super::stores::Store;
-use super::trace::Context;
 use super::wrongs::Wrongs;
-use crate::data::{Half, Name, Peer, PeerKind, Span};
 use crate::lab::live::spec::{Call, Kind, Step};
 
 /// Threads of a service.
@@ -139,7 +139,7 @@ impl Worker {
             shared.wrongs.hold.pass();
             let steps = shared.orders.service.ops.get(job.op).map(|op| op.steps.as_slice());
             let mut steps = steps.unwrap_or_default().iter();
-            let is_done = steps.all(|s| !job.done.is_closed() && self.step(s, job.context));
+            let is_done = steps.all(|s| !job.done.is_closed() && self.step(s, &job.context));
             // Whoever asked may have gone.
             job.done.send(is_done).ok();
             // The request is over before its thread is free.
@@ -149,7 +149,7 @@ impl Worker {
     }
 
     /// Whether the step succeeded.
-    fn step(&mut self, step: &Step, context: Context) -> bool {
+    fn step(&mut self, step: &Step, context: &Context) -> bool {
         let chance: u64 = self.rng.random();
         match step {
             Step::Cpu(us) => {
@@ -164,28 +164,29 @@ impl Worker {
         }
     }
 
-    fn call(&mut self, call: &Call, context: Context) -> bool {
+    fn call(&mut self, call: &Call, context: &Context) -> bool {
         match self.shared.orders.places.get(&call.service) {
             Some(place) if place.kind == Kind::Logic => {
-                let id = self.rng.random();
                 let shared = &self.shared;
-                shared.runtime.block_on(request(shared, call, context, id))
+                shared.runtime.block_on(request(shared, call, place.address, context))
             }
             Some(_) => self.look_up(call, context),
             None => false,
         }
     }
 
-    fn parallel(&mut self, calls: &[Call], context: Context) -> bool {
+    fn parallel(&mut self, calls: &[Call], context: &Context) -> bool {
         let shared = self.shared.clone();
         let asked: Vec<_> = calls
             .iter()
             .map(|call| {
-                let (id, call, shared) = (self.rng.random(), call.clone(), shared.clone());
-                shared
-                    .runtime
-                    .clone()
-                    .spawn(async move { request(&shared, &call, context, id).await })
+                let (call, context, shared) = (call.clone(), context.clone(), shared.clone());
+                shared.runtime.clone().spawn(async move {
+                    match shared.orders.places.get(&call.service) {
+                        Some(place) => request(&shared, &call, place.address, &context).await,
+                        None => false,
+                    }
+                })
             })
             .collect();
         shared.runtime.block_on(async {
@@ -198,13 +199,18 @@ impl Worker {
     }
 
     /// A store sends no spans of its own.
-    fn look_up(&mut self, call: &Call, context: Context) -> bool {
-        let (id, chance, start_ns) = (self.rng.random(), self.rng.random(), now_ns());
+    fn look_up(&mut self, call: &Call, context: &Context) -> bool {
+        let Some(kind) = self.shared.orders.places.get(&call.service).map(|place| place.kind)
+        else {
+            return false;
+        };
+        let chance = self.rng.random();
+        let called = self.shared.spans.call(call, kind, context);
         let found = self.get(&call.service, chance).is_ok();
         if !found {
             self.stores.remove(&call.service);
         }
-        put_client_span(&self.shared, call, context, (id, start_ns), !found);
+        end(&called, !found);
         found
     }
 
@@ -219,59 +225,22 @@ impl Worker {
 }
 
 /// Asks another service.
-async fn request(shared: &Shared, call: &Call, context: Context, id: u64) -> bool {
-    let start_ns = now_ns();
-    let here = Context { span: id, ..context };
-    let is_done = match shared.orders.places.get(&call.service) {
-        Some(place) => {
-            let uri = format!("http://{}/{}", place.address, call.op);
-            let asked = ask(&shared.http, uri, here.header());
-            matches!(tokio::time::timeout(TIMEOUT, asked).await, Ok(Some(StatusCode::OK)))
-        }
-        None => false,
-    };
-    put_client_span(shared, call, context, (id, start_ns), !is_done);
+async fn request(shared: &Shared, call: &Call, address: SocketAddr, context: &Context) -> bool {
+    let called = shared.spans.call(call, Kind::Logic, context);
+    let uri = format!("http://{address}/{}", call.op);
+    let asked = ask(shared, uri, &called);
+    let is_done = matches!(tokio::time::timeout(TIMEOUT, asked).await, Ok(Some(StatusCode::OK)));
+    end(&called, !is_done);
     is_done
 }
 
-async fn ask(http: &Http, uri: String, traceparent: String) -> Option<StatusCode> {
-    let request = Request::get(uri).header("traceparent", traceparent).body(Empty::new()).ok()?;
-    let response = http.request(request).await.ok()?;
+async fn ask(shared: &Shared, uri: String, called: &Context) -> Option<StatusCode> {
+    let mut request = Request::get(uri).body(Empty::new()).ok()?;
+    shared.spans.carry(called, request.headers_mut());
+    let response = shared.http.request(request).await.ok()?;
     let status = response.status();
     response.into_body().collect().await.ok()?;
     Some(status)
-}
-
-fn put_client_span(
-    shared: &Shared,
-    call: &Call,
-    context: Context,
-    (id, start_ns): (u64, u64),
-    failed: bool,
-) {
-    let orders = &shared.orders;
-    let is_logic = orders.places.get(&call.service).is_none_or(|p| p.kind == Kind::Logic);
-    let kind = if is_logic { PeerKind::Service } else { PeerKind::Database };
-    shared.spans.put(Span {
-        trace: context.trace,
-        id,
-        parent: context.span,
-        half: Half::Client,
-        start_ns,
-        end_ns: now_ns(),
-        service: orders.service.name.as_str().into(),
-        replica: replica(orders),
-        node: orders.node.as_str().into(),
-        op: call.op.as_str().into(),
-        peer: Some(Peer { name: call.service.as_str().into(), kind }),
-        failed,
-        weight: None,
-    });
-}
-
-/// The one replica of a service, as spans and metrics call it.
-pub(super) fn replica(orders: &Orders) -> Name {
-    format!("{}-0", orders.service.name).into()
 }
 
 /// Uses a processor until this thread has had so much of it.
@@ -293,7 +262,7 @@ fn burn(time: Duration) {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a real service reads the real clock")]
-pub(super) fn now_ns() -> u64 {
+fn now_ns() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
