@@ -77,6 +77,20 @@ pub enum MetricKind {
     Counter,
     /// Its mean over the interval counts.
     Gauge,
+    /// A time that somebody measured, zero where there was nothing to measure: the mean of the others counts.
+    Duration,
+    /// Such a time: how many of them there was nothing to measure for counts, as a share.
+    Lost,
+}
+
+impl MetricKind {
+    /// How samples are kept: what was lost is told from the same series as how long the rest took.
+    pub fn of_series(self) -> Self {
+        match self {
+            Self::Lost => Self::Duration,
+            kind => kind,
+        }
+    }
 }
 
 /// What a high value means.

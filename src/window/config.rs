@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::features::builtin_features;
 use super::histograms;
-use crate::data::FeatureSpec;
+use crate::data::{FeatureSpec, MetricKind};
 
 /// How telemetry becomes frames.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,6 +129,11 @@ impl Config {
         for (i, feature) in self.features.iter().enumerate() {
             if feature.name.is_empty() || feature.metric.is_empty() {
                 faults.push(format!("window.features[{i}]: name and metric must not be empty"));
+            }
+            if feature.per.as_ref().is_some_and(|per| per.kind == MetricKind::Lost) {
+                faults.push(format!(
+                    "window.features[{i}].per.kind = \"lost\": nothing can be divided by what was lost"
+                ));
             }
             if self.features[..i].iter().any(|f| f.name == feature.name) {
                 faults.push(format!("window.features[{i}].name = {:?}: given twice", feature.name));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::data::{Divisor, FeatureSpec, MetricKind, Role, Scale, Scope, Signal};
 
-use MetricKind::{Counter, Gauge};
+use MetricKind::{Counter, Duration, Gauge, Lost};
 use Role::{Cpu, Disk, Load, Memory, Network};
 
 /// name, metric, kind, role, divisor, unit, matchers
@@ -213,12 +213,23 @@ const NODE: &[Row] = &[
     ("node_receive_drops", "node_network_receive_drop_total", Counter, Network, None, "1/s", &[]),
 ];
 
+/// Blackbox exporter says 0 s of a ping that is not answered. Of requests that get no connection, too, but whoever
+/// refuses one may be at the other end of the network or on it.
 const PROBE: &[Row] = &[
-    ("probe_rtt", "probe_icmp_duration_seconds", Gauge, Network, None, "s", &[("phase", "rtt")]),
+    ("probe_rtt", "probe_icmp_duration_seconds", Duration, Network, None, "s", &[("phase", "rtt")]),
+    (
+        "probe_loss",
+        "probe_icmp_duration_seconds",
+        Lost,
+        Network,
+        None,
+        "ratio",
+        &[("phase", "rtt")],
+    ),
     (
         "probe_connect",
         "probe_http_duration_seconds",
-        Gauge,
+        Duration,
         Network,
         None,
         "s",
@@ -244,6 +255,7 @@ const SATURATION: &[&str] = &[
     "node_retransmits",
     "node_receive_drops",
     "probe_rtt",
+    "probe_loss",
     "probe_connect",
 ];
 

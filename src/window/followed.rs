@@ -148,17 +148,19 @@ impl Followed {
     pub(super) fn add_up(&mut self, start_ms: i64) -> Vec<(Target, Seen)> {
         let mut seen: Vec<Option<Seen>> = self.targets.iter().map(|_| None).collect();
         for (hot, bound) in self.states.iter_mut().flatten().zip(self.bounds.iter().flatten()) {
-            let Some(value) = hot.state.close(start_ms) else { continue };
+            let (value, lost) = (hot.state.close(start_ms), hot.state.lost());
+            if value.or(lost).is_none() {
+                continue;
+            }
             let seen = seen[bound.target].get_or_insert_with(Seen::default);
             if seen.node.is_empty() && !bound.node.is_empty() {
                 (seen.node, seen.address) = (bound.node.clone(), bound.address.clone());
             }
             for (feature, part) in &bound.feeds {
+                let said = if *part == Part::Lost { lost } else { value };
+                let Some(value) = said else { continue };
                 let parts = seen.row.at(*feature);
-                let cell = match part {
-                    Part::Value => &mut parts.0,
-                    Part::Divisor => &mut parts.1,
-                };
+                let cell = if *part == Part::Divisor { &mut parts.1 } else { &mut parts.0 };
                 *cell = Some(cell.unwrap_or(0.0) + value);
             }
         }

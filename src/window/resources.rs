@@ -305,6 +305,30 @@ mod tests {
         assert_eq!(feature(&r.close(0), "cart", "node_cpu_pressure").by_replica, [Some(0.2)]);
     }
 
+    /// As blackbox exporter 0.23 says of a ping that is answered and of one that is not. Its other phases take time.
+    #[test]
+    fn pings_that_are_lost_say_so_and_nothing_of_how_long_the_others_took() {
+        let mut r = Resources::new(&Config::default());
+        let ping = |phase| {
+            [("__name__", "probe_icmp_duration_seconds"), ("phase", phase), ("service", "cart")]
+        };
+        feed(&mut r, &ping("rtt"), &[(1_000, 0.000_281_819), (16_000, 0.0)]).unwrap();
+        assert_eq!(feed(&mut r, &ping("setup"), &[(1_000, 0.000_2)]), Err("unbound"));
+        let at = |r: &mut Resources, start| {
+            let windows = r.close(start);
+            let window = windows.into_iter().find(|w| &*w.service == "cart").unwrap();
+            window
+                .features
+                .iter()
+                .map(|f| (f.name.to_string(), f.percentiles[0]))
+                .collect::<Vec<_>>()
+        };
+        let (rtt, loss) = ("probe_rtt".to_string(), "probe_loss".to_string());
+        assert_eq!(at(&mut r, 0), [(rtt, 0.000_281_819), (loss.clone(), 0.5)]);
+        feed(&mut r, &ping("rtt"), &[(31_000, 0.0)]).unwrap();
+        assert_eq!(at(&mut r, 30_000), [(loss, 1.0)]);
+    }
+
     #[test]
     fn metrics_of_a_host_without_its_name_reach_replicas_whose_series_have_name_and_address() {
         let mut r = Resources::new(&Config::default());

@@ -1,4 +1,5 @@
-//! Values of one series by interval: counter rates with reset detection, gauge means.
+//! Values of one series by interval: counter rates with reset detection, gauge means, and of times that somebody
+//! measured the share that was lost.
 
 use crate::data::{MetricKind, Sample};
 
@@ -13,6 +14,14 @@ struct Cell {
     sum: f64,
     /// Counter: seconds covered. Gauge: number of samples.
     weight: f64,
+    /// Samples that say that nothing was measured.
+    lost: f64,
+}
+
+impl Cell {
+    fn is_empty(&self) -> bool {
+        self.weight + self.lost == 0.0
+    }
 }
 
 impl std::ops::AddAssign<(f64, f64)> for Cell {
@@ -30,8 +39,10 @@ pub(super) struct SeriesState {
     interval_ms: i64,
     stale_ms: i64,
     last: Option<Sample>,
-    /// Value of the newest interval that had one: carried forward while the series is alive.
+    /// Value of the newest interval that had samples: carried forward while the series is alive.
     carried: Option<f64>,
+    /// Share of its samples that say that nothing was measured, carried forward as well.
+    lost: Option<f64>,
     /// The newest interval that something came for: nearly every sample is of it.
     newest: Option<Cell>,
     /// Those before it that are not closed yet.
@@ -48,6 +59,7 @@ impl SeriesState {
             stale_ms,
             last: None,
             carried: None,
+            lost: None,
             newest: None,
             older: Vec::new(),
             ended: false,
@@ -77,6 +89,13 @@ impl SeriesState {
                 *self.cell(start) += (sample.value, 1.0);
             }
             MetricKind::Counter => self.grow(sample),
+            MetricKind::Duration | MetricKind::Lost => {
+                let start = self.start_of(sample.time_ms);
+                match sample.value > 0.0 {
+                    true => *self.cell(start) += (sample.value, 1.0),
+                    false => self.cell(start).lost += 1.0,
+                }
+            }
         }
         self.last = Some(sample);
         Ok(())
@@ -147,15 +166,21 @@ impl SeriesState {
     /// or mean, or the last known one while the series lives. Intervals must be closed in order.
     pub(super) fn close(&mut self, start_ms: i64) -> Option<f64> {
         let mut cells = self.older.iter().chain(&self.newest);
-        let cell = cells.find(|c| c.start_ms == start_ms && c.weight > 0.0).copied();
+        let cell = cells.find(|c| c.start_ms == start_ms && !c.is_empty()).copied();
         self.older.retain(|c| c.start_ms > start_ms);
         self.newest = self.newest.filter(|c| c.start_ms > start_ms);
         if let Some(cell) = cell {
             self.carried = Some(cell.sum / cell.weight).filter(|v| v.is_finite());
+            self.lost = Some(cell.lost / (cell.weight + cell.lost));
         } else if self.ended || self.is_idle(start_ms) {
-            self.carried = None;
+            (self.carried, self.lost) = (None, None);
         }
         self.carried
+    }
+
+    /// The share of the samples of the interval that was closed last for which nothing was measured.
+    pub(super) fn lost(&self) -> Option<f64> {
+        self.lost
     }
 
     /// Whether the series was silent for too long before `now_ms`.
@@ -208,6 +233,21 @@ mod tests {
         assert_eq!(s.close(0), Some(3.0));
         assert_eq!(s.close(300_000), Some(3.0));
         assert_eq!(s.close(330_000), None);
+    }
+
+    /// What blackbox exporter says of pings: the second and the third are lost.
+    #[test]
+    fn a_lost_ping_is_no_fast_one() {
+        let pings = [(1_000, 0.25), (11_000, 0.0), (21_000, 0.0), (29_000, 0.75)];
+        let mut s = fed(MetricKind::Duration, &pings);
+        assert_eq!((s.close(0), s.lost()), (Some(0.5), Some(0.5)));
+        // Where all are lost there is nothing that could be carried on.
+        let mut s = fed(MetricKind::Duration, &[(1_000, 0.25), (31_000, 0.0)]);
+        assert_eq!((s.close(0), s.lost()), (Some(0.25), Some(0.0)));
+        assert_eq!((s.close(30_000), s.lost()), (None, Some(1.0)));
+        assert_eq!((s.close(60_000), s.lost()), (None, Some(1.0)));
+        assert_eq!((s.close(360_000), s.lost()), (None, None), "until the series is stale");
+        assert_eq!(fed(MetricKind::Gauge, &pings).close(0), Some(0.25), "others may be zero");
     }
 
     #[test]

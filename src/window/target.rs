@@ -22,6 +22,8 @@ pub(super) enum Target {
 pub(super) enum Part {
     Value,
     Divisor,
+    /// The value is how much of the series was lost.
+    Lost,
 }
 
 /// What a series is for.
@@ -91,7 +93,8 @@ impl Binder {
         };
         let mut by_metric: HashMap<String, Vec<Feed>> = HashMap::default();
         for (i, f) in config.features.iter().enumerate() {
-            let value = feed(i, Part::Value, f.scope, f.kind, &f.matchers);
+            let part = if f.kind == MetricKind::Lost { Part::Lost } else { Part::Value };
+            let value = feed(i, part, f.scope, f.kind.of_series(), &f.matchers);
             by_metric.entry(f.metric.clone()).or_default().push(value);
             if let Some(per) = &f.per {
                 let divisor = feed(i, Part::Divisor, f.scope, per.kind, &per.matchers);
@@ -123,7 +126,7 @@ impl Binder {
         let alike = feeds.iter().filter(takes).filter(|f| f.scope == scope && f.kind == kind);
         let feeds: Vec<(usize, Part)> = alike.map(|f| (f.feature, f.part)).collect();
         // The exporter of limits runs anywhere: it does not say where the replica is.
-        let is_measured = feeds.iter().any(|(_, part)| *part == Part::Value);
+        let is_measured = feeds.iter().any(|(_, part)| *part != Part::Divisor);
         let node = if is_measured { self.node(values) } else { None };
         let address = if is_measured { self.host(values) } else { None };
         let target = match scope {
