@@ -2,14 +2,17 @@
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
+use std::sync::OnceLock;
 use std::thread;
 
 /// Threads at most, however many processors there are: what is shared out is small.
 const THREADS_MAX: usize = 8;
 
-/// Processors that may be used, within reason.
+/// Processors that may be used, within reason. Asked for once: the answer is in files of the kernel.
 pub fn processors() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS
+        .get_or_init(|| thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX))
 }
 
 /// `f` of every item, in their order, whoever computes it: each of so many `threads` takes neighbours. A panic of `f`
