@@ -5,19 +5,29 @@ pub const MAD_TO_SIGMA: f64 = 1.4826;
 
 /// The `q` quantile of the finite values, linearly interpolated; `None` when there are none.
 pub fn quantile(values: impl IntoIterator<Item = f64>, q: f64) -> Option<f64> {
+    quantiles(values, [q]).map(|[value]| value)
+}
+
+/// The same for several `q`.
+pub fn quantiles<const N: usize>(
+    values: impl IntoIterator<Item = f64>,
+    q: [f64; N],
+) -> Option<[f64; N]> {
     let mut finite: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
     let last = finite.len().checked_sub(1)?;
     let first = finite[0];
     if finite.iter().all(|v| *v == first) {
-        return Some(first);
+        return Some([first; N]);
     }
-    let at = q.clamp(0.0, 1.0) * last as f64;
-    // Two of them have to be in place, not all.
-    let (_, low, above) = finite.select_nth_unstable_by(at.floor() as usize, f64::total_cmp);
-    let low = *low;
-    let next = above.iter().copied().min_by(f64::total_cmp);
-    let high = next.filter(|_| at.fract() > 0.0).unwrap_or(low);
-    Some(low + (high - low) * at.fract())
+    Some(q.map(|q| {
+        let at = q.clamp(0.0, 1.0) * last as f64;
+        // Two of them have to be in place, not all.
+        let (_, low, above) = finite.select_nth_unstable_by(at.floor() as usize, f64::total_cmp);
+        let low = *low;
+        let next = above.iter().copied().min_by(f64::total_cmp);
+        let high = next.filter(|_| at.fract() > 0.0).unwrap_or(low);
+        low + (high - low) * at.fract()
+    }))
 }
 
 /// The median of the finite values.
@@ -123,6 +133,8 @@ mod tests {
                 let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
                 let expected = low + (high - low) * at.fract();
                 assert_eq!(quantile(values.iter().copied(), q), Some(expected), "{count} {q}");
+                let both = quantiles(values.iter().copied(), [0.75, q]);
+                assert_eq!(both, quantile(values.iter().copied(), 0.75).map(|at| [at, expected]));
             }
         }
     }

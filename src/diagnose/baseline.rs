@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::columns::{self, Column};
 use crate::data::{ANY_OP, BaselineScore, Frame, RpcKey, RpcWindow};
-use crate::stats::{median, quantile};
+use crate::stats::{median, quantiles};
 
 /// A spread smaller than this share of the median counts as that.
 const SPREAD_MIN: f64 = 0.02;
@@ -47,8 +47,8 @@ pub(super) fn baseline(now: &[&Frame], normal: &[&Frame]) -> Vec<BaselineScore> 
     let mut best: BTreeMap<&str, f64> = BTreeMap::new();
     for (series, values) in &now {
         let Some(past) = then.get(series) else { continue };
-        let at = |q: f64| quantile(past.iter().copied(), q);
-        let (Some(low), Some(middle), Some(high)) = (at(0.25), at(0.5), at(0.75)) else { continue };
+        let quartiles = quantiles(past.iter().copied(), [0.25, 0.5, 0.75]);
+        let Some([low, middle, high]) = quartiles else { continue };
         let floor = match largest[series.kind()] {
             0.0 => SPREAD_MIN_OF_NEW * largest_now[series.kind()],
             level => (SPREAD_MIN * middle.abs()).max(SPREAD_MIN_OF_LARGEST * level),
