@@ -1,16 +1,18 @@
 //! Node by node evaluation of the trained networks for a batch of hypothetical worlds.
 
+use ndarray::Array2;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::dataset::NO_CHILD;
+use super::dense::{exp, ln_1p};
 use super::features::{Inputs, NET_INPUTS, SERVER_INPUTS};
 use super::gvae::{
     CLIENT_DECODER_IN, EDGE_WEIGHT, LATENTS, LOG_SIGMA, NET_DECODER_IN, NET_IN, SERVER_DECODER_IN,
 };
 use super::layout::{Kind, LEVEL_COUNT, Layout, Thinning, mean_ms};
-use super::network::{Network, PlainStack, exp};
+use super::network::{Network, PlainStack};
 use super::start::sharpness;
 use crate::data::RpcKind;
 
@@ -91,6 +93,9 @@ pub struct Evaluator {
     /// How sharp the soft maximum of each RPC is, and the weight of each edge in it, as far as weights go.
     sharp_server: Vec<Levels>,
     weight_edge: Vec<Levels>,
+    /// The same of each client, and the weights of request, response and server.
+    sharp_client: Vec<Levels>,
+    weight_part: Vec<[Levels; 3]>,
     /// Position of an RPC among the client decoders and the paired RPCs.
     client_at: Vec<Option<usize>>,
     paired_at: Vec<Option<usize>>,
@@ -115,14 +120,19 @@ impl Evaluator {
         let waiting = layout.edges.iter().map(|e| (e.child, e.parent));
         let pooled = layout.pool.iter().enumerate();
         let pooled = pooled.flat_map(|(i, pool)| pool.iter().map(move |(k, _)| (*k, i)));
-        let sharp = |i| std::array::from_fn(|q| sharpness(network.sharp_server[[i, q]]));
-        let weight = |e| {
-            let of = |q| network.weight_edge[[e, q]];
-            std::array::from_fn(|q| of(q).clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1))
+        let sharp = |of: &Array2<f32>, i| std::array::from_fn(|q| sharpness(of[[i, q]]));
+        let weight = |of: &Array2<f32>, i, from: usize| -> Levels {
+            std::array::from_fn(|q| of[[i, from + q]].clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1))
         };
+        let parts = |c| [0, 1, 2].map(|part| weight(&network.weight_part, c, part * LEVEL_COUNT));
+        let edges = 0..layout.edges.len();
         let this = Self {
-            sharp_server: (0..rpcs).map(sharp).collect(),
-            weight_edge: (0..layout.edges.len()).map(weight).collect(),
+            sharp_server: (0..rpcs).map(|i| sharp(&network.sharp_server, i)).collect(),
+            weight_edge: edges.map(|e| weight(&network.weight_edge, e, 0)).collect(),
+            sharp_client: (0..layout.clients.len())
+                .map(|c| sharp(&network.sharp_client, c))
+                .collect(),
+            weight_part: (0..layout.clients.len()).map(parts).collect(),
             served: lists(layout.services, layout.callee.iter().copied().zip(0..)),
             invoked: lists(layout.services, (0..rpcs).filter_map(|i| Some((layout.caller[i]?, i)))),
             dependents: lists(rpcs, waiting.chain(pooled)),
@@ -213,14 +223,11 @@ impl Evaluator {
         else {
             return [NO_CHILD; LEVEL_COUNT];
         };
+        let (sharp, weights) = (&self.sharp_client[c], &self.weight_part[c]);
         std::array::from_fn(|q| {
-            let sharp = sharpness(self.network.sharp_client[[c, q]]);
-            let weighted: [f32; 3] = std::array::from_fn(|k| {
-                let w = self.network.weight_part[[c, k * LEVEL_COUNT + q]];
-                (parts[k][q] + w.clamp(EDGE_WEIGHT.0, EDGE_WEIGHT.1)) * sharp
-            });
+            let weighted = [0, 1, 2].map(|k| (parts[k][q] + weights[k][q]) * sharp[q]);
             let most = weighted.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            (weighted.iter().map(|w| (w - most).exp()).sum::<f32>().ln() + most) / sharp
+            (weighted.iter().map(|w| exp(w - most)).sum::<f32>().ln() + most) / sharp[q]
         })
     }
 
@@ -370,5 +377,5 @@ pub(super) fn concat<const N: usize>(parts: &[&[f32]]) -> [f32; N] {
 }
 
 fn log_add_exp(a: f32, b: f32) -> f32 {
-    a.max(b) + (-(a - b).abs()).exp().ln_1p()
+    a.max(b) + ln_1p(exp(-(a - b).abs()))
 }

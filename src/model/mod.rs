@@ -8,6 +8,7 @@ mod change;
 mod checkpoint;
 mod config;
 mod dataset;
+mod dense;
 mod error;
 mod features;
 mod fit;

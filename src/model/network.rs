@@ -1,18 +1,15 @@
 //! The trained networks as plain arrays: what is asked at diagnosis, without burn.
 
 use burn::tensor::Tensor;
-use ndarray::{Array2, Array3, Axis, RemoveAxis};
+use ndarray::{Array2, Array3, ArrayView3, Axis, RemoveAxis};
 
+use super::dense::Dense;
 use super::error::Error;
 use super::gvae::Gvae;
-use super::stack::{HIDDEN, Stack};
+use super::stack::Stack;
 
-/// Rows from which on a batch is computed by matrices, and rows of one matrix: what lies between layers should
-/// stay in the cache.
-const TOGETHER: usize = 16;
-const BLOCK: usize = 256;
-
-/// Layers of [`Stack`]: weights `[node, out, in]`, biases `[node, out]`.
+/// Layers of [`Stack`]: weights and biases, the latter `[node, out]`. Weights of hidden layers are kept as
+/// `[node, in, out]`, those of the last one as `[node, out, in]`: as [`Dense`] reads them, from one end to the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlainStack(Vec<(Array3<f32>, Array2<f32>)>);
 
@@ -50,6 +47,23 @@ pub struct Network {
 }
 
 impl PlainStack {
+    /// Three layers as [`Stack`] has them: weights `[node, out, in]`, biases `[node, out]`.
+    fn new(mut layers: Vec<(Array3<f32>, Array2<f32>)>) -> Self {
+        let hidden = layers.len().saturating_sub(1);
+        for (weights, _) in &mut layers[..hidden] {
+            *weights = turned(weights.view()).as_standard_layout().into_owned();
+        }
+        Self(layers)
+    }
+
+    /// Weights and biases of every layer as [`PlainStack::new`] takes them.
+    pub(super) fn layers(&self) -> impl Iterator<Item = (ArrayView3<'_, f32>, &Array2<f32>)> {
+        let hidden = self.0.len().saturating_sub(1);
+        self.0.iter().enumerate().map(move |(l, (weights, biases))| {
+            (if l < hidden { turned(weights.view()) } else { weights.view() }, biases)
+        })
+    }
+
     /// Nodes it has a network for.
     pub(super) fn nodes(&self) -> usize {
         self.0.first().map_or(0, |(weights, _)| weights.dim().0)
@@ -64,111 +78,25 @@ impl PlainStack {
         node: usize,
         batch: impl ExactSizeIterator<Item = &'x [f32]>,
     ) -> Vec<f32> {
-        if batch.len() >= TOGETHER {
-            return self.together(node, batch);
-        }
-        let [first, second, third] = std::array::from_fn(|l| self.layer(l, node));
-        let (mut x1, mut x2) = (Vec::with_capacity(HIDDEN), Vec::with_capacity(HIDDEN));
-        let mut out = Vec::new();
-        for x in batch {
-            first.apply(x, &mut x1);
-            silu(&mut x1);
-            second.apply(&x1, &mut x2);
-            silu(&mut x2);
-            third.apply(&x2, &mut out);
-            x1.clear();
-            x2.clear();
-        }
-        out
+        let [first, second, last] = std::array::from_fn(|l| self.layer(l, node));
+        Dense { hidden: [first, second], last }.forward(batch)
     }
 
-    /// The same as products of matrices: to lay out the weights for that pays for many rows.
-    fn together<'x>(&self, node: usize, batch: impl Iterator<Item = &'x [f32]>) -> Vec<f32> {
-        let mut rows = batch.peekable();
-        let mut out = Vec::new();
-        while let Some(first) = rows.peek() {
-            let width = first.len();
-            let values: Vec<f32> = rows.by_ref().take(BLOCK).flatten().copied().collect();
-            let mut x = Array2::from_shape_vec((values.len() / width, width), values)
-                .expect("rows are equally long");
-            for (layer, (weights, biases)) in self.0.iter().enumerate() {
-                x = x.dot(&weights.index_axis(Axis(0), node).t()) + biases.row(node);
-                if layer + 1 < self.0.len() {
-                    silu(x.as_slice_mut().expect("products are stored row by row"));
-                }
-            }
-            out.extend(x.iter());
-        }
-        out
-    }
-
-    fn layer(&self, layer: usize, node: usize) -> Layer<'_> {
+    fn layer(&self, layer: usize, node: usize) -> (&[f32], &[f32]) {
         let (weights, biases) = &self.0[layer];
-        let weights = weights.index_axis(Axis(0), node).to_slice();
-        let biases = biases.row(node).to_slice();
         let standard = "parameters are stored row by row";
-        Layer { weights: weights.expect(standard), biases: biases.expect(standard) }
+        let weights = weights.index_axis(Axis(0), node).to_slice().expect(standard);
+        (weights, biases.row(node).to_slice().expect(standard))
     }
 }
 
-/// One layer of one node: weights `[out, in]`, biases `[out]`.
-struct Layer<'a> {
-    weights: &'a [f32],
-    biases: &'a [f32],
-}
-
-impl Layer<'_> {
-    /// Appends weights times `x` plus biases.
-    fn apply(&self, x: &[f32], out: &mut Vec<f32>) {
-        let rows = self.weights.chunks_exact(x.len());
-        out.extend(rows.zip(self.biases).map(|(w, b)| dot(w, x) + b));
-    }
-}
-
-/// In lanes, which compilers turn into vector instructions.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 8;
-    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
-    let mut sums = [0.0; LANES];
-    for (a, b) in a.zip(b) {
-        for n in 0..LANES {
-            sums[n] += a[n] * b[n];
-        }
-    }
-    sums.iter().sum::<f32>() + rest
-}
-
-fn silu(x: &mut [f32]) {
-    for v in x {
-        *v /= 1.0 + exp(-*v);
-    }
-}
-
-/// e^x to within a few units of the last place, without a branch: a loop over it becomes vector
-/// instructions, which the library's does not. x = n ln 2 + r; e^r is a polynomial (Cephes).
-pub(super) fn exp(x: f32) -> f32 {
-    /// Adding it rounds to a whole number, which is then in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-    const SERIES: [f32; 6] =
-        [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5];
-    let x = x.clamp(-87.0, 87.0);
-    let shifted = x * std::f32::consts::LOG2_E + ROUND;
-    let n = shifted - ROUND;
-    let r = x - n * LN_2[0] - n * LN_2[1];
-    let series = SERIES.iter().fold(0.0, |sum, c| sum * r + c);
-    let power = f32::from_bits(shifted.to_bits().wrapping_add(127) << 23);
-    (series * r * r + r + 1.0) * power
+/// `[node, a, b]` -> `[node, b, a]`
+fn turned(weights: ArrayView3<'_, f32>) -> ArrayView3<'_, f32> {
+    weights.permuted_axes([0, 2, 1])
 }
 
 /// Networks taken from one model for another (paper 4.4). A row is a node's.
 impl PlainStack {
-    /// Weights and biases of every layer.
-    pub(super) fn layers(&self) -> &[(Array3<f32>, Array2<f32>)] {
-        &self.0
-    }
-
     /// One network per list: the mean of the nodes in it.
     pub(super) fn gather(&self, nodes: &[Vec<usize>]) -> Self {
         Self(self.0.iter().map(|(w, b)| (gather(w, nodes), gather(b, nodes))).collect())
@@ -214,7 +142,7 @@ pub(super) fn scatter<D: RemoveAxis>(
 impl From<&Stack> for PlainStack {
     fn from(stack: &Stack) -> Self {
         let layer = |(w, b): (Tensor<3>, Tensor<3>)| (array3(w), matrix(b));
-        Self(stack.layers().into_iter().map(layer).collect())
+        Self::new(stack.layers().into_iter().map(layer).collect())
     }
 }
 
@@ -285,12 +213,12 @@ impl Network {
     /// The weights as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.parameters() * 4 + 1024);
-        for (w, b) in self.stacks().into_iter().flat_map(|s| &s.0) {
+        for (w, b) in self.stacks().into_iter().flat_map(PlainStack::layers) {
             put(&mut out, w);
-            put(&mut out, &b.clone().insert_axis(Axis(2)));
+            put(&mut out, b.view().insert_axis(Axis(2)));
         }
         for m in self.matrices() {
-            put(&mut out, &m.clone().insert_axis(Axis(2)));
+            put(&mut out, m.view().insert_axis(Axis(2)));
         }
         out
     }
@@ -303,7 +231,7 @@ impl Network {
         let mut rest = bytes;
         let mut stack = |layers: usize| -> Result<PlainStack, Error> {
             let layer = |_| Ok((take(&mut rest)?, take(&mut rest)?.remove_axis(Axis(2))));
-            Ok(PlainStack((0..layers).map(layer).collect::<Result<_, Error>>()?))
+            Ok(PlainStack::new((0..layers).map(layer).collect::<Result<_, Error>>()?))
         };
         let stacks: Vec<PlainStack> = (0..7).map(|_| stack(3)).collect::<Result<_, _>>()?;
         let matrices: Vec<Array2<f32>> = (0..7)
@@ -349,11 +277,11 @@ impl Network {
     }
 }
 
-fn put(out: &mut Vec<u8>, array: &Array3<f32>) {
+fn put(out: &mut Vec<u8>, array: ArrayView3<'_, f32>) {
     for size in array.shape() {
         out.extend(u32::try_from(*size).unwrap_or(u32::MAX).to_le_bytes());
     }
-    for value in array {
+    for value in &array {
         out.extend(value.to_le_bytes());
     }
 }
@@ -378,27 +306,26 @@ fn take(rest: &mut &[u8]) -> Result<Array3<f32>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::stack::HIDDEN;
 
-    /// How many rows are asked about together is a matter of speed alone.
+    /// On disk and in burn weights are turned otherwise than they are kept: both must lead back to the same.
     #[test]
-    fn a_row_is_the_same_alone_and_among_many() {
-        let value = |n: usize| (n * 7919 % 1999) as f32 / 1000.0 - 1.0;
+    fn layers_are_what_a_stack_was_made_of() {
         let layer = |outputs: usize, inputs: usize| {
-            let weight =
-                |(node, o, i): (usize, usize, usize)| value(node * 31 + o * 17 + i * 5 + 1) / 4.0;
-            let weights = Array3::from_shape_fn((2, outputs, inputs), weight);
-            (weights, Array2::from_shape_fn((2, outputs), |(node, o)| value(node + o + 7)))
+            let weight = |(node, o, i): (usize, usize, usize)| (node * 10_000 + o * 100 + i) as f32;
+            let bias = |(node, o): (usize, usize)| (node * 100 + o) as f32;
+            (
+                Array3::from_shape_fn((2, outputs, inputs), weight),
+                Array2::from_shape_fn((2, outputs), bias),
+            )
         };
-        let stack = PlainStack(vec![layer(HIDDEN, 9), layer(HIDDEN, HIDDEN), layer(5, HIDDEN)]);
-        let row = |r: usize| (0..9).map(|i| value(r * 9 + i)).collect::<Vec<f32>>();
-        let rows: Vec<Vec<f32>> = (0..BLOCK + TOGETHER + 1).map(row).collect();
-        let together = stack.forward(1, rows.iter().map(|r| &r[..]));
-        assert_eq!(together.len(), rows.len() * 5);
-        for (row, together) in rows.iter().zip(together.chunks_exact(5)) {
-            let alone = stack.forward(1, std::iter::once(&row[..]));
-            for (a, t) in alone.iter().zip(together) {
-                assert!((a - t).abs() < 1e-5 * (1.0 + a.abs()), "{alone:?} {together:?}");
-            }
-        }
+        let made_of = vec![layer(HIDDEN, 9), layer(HIDDEN, HIDDEN), layer(5, HIDDEN)];
+        let stack = PlainStack::new(made_of.clone());
+        let layers = stack.layers().map(|(w, b)| (w.to_owned(), b.clone()));
+        assert_eq!(layers.collect::<Vec<_>>(), made_of);
+        // The first input alone reaches the first hidden layer by the first column of its weights.
+        let (weights, biases) = stack.layer(0, 1);
+        assert_eq!(weights[..HIDDEN], made_of[0].0.slice(ndarray::s![1, .., 0]).to_vec());
+        assert_eq!(biases, made_of[0].1.row(1).to_vec());
     }
 }

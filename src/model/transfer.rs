@@ -2,7 +2,7 @@
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use ndarray::{Array3, Axis};
+use ndarray::{Array2, ArrayView3, Axis};
 
 use super::dataset::Tensors;
 use super::gvae::{Gvae, Latents};
@@ -18,14 +18,13 @@ impl Gvae {
     /// The networks of `network` as parameters on `device`.
     pub(super) fn of(network: &Network, device: &Device) -> Self {
         let stack = |s: &PlainStack| {
-            let layer = |(w, b): &(Array3<f32>, ndarray::Array2<f32>)| {
-                (tensor(w, device), tensor(&b.clone().insert_axis(Axis(2)), device))
+            let layer = |(w, b): (ArrayView3<'_, f32>, &Array2<f32>)| {
+                (tensor(w, device), tensor(b.view().insert_axis(Axis(2)), device))
             };
-            Stack::from_layers(s.layers().iter().map(layer).collect())
+            Stack::from_layers(s.layers().map(layer).collect())
         };
-        let param = |m: &ndarray::Array2<f32>| {
-            Param::from_tensor(tensor(&m.clone().insert_axis(Axis(2)), device))
-        };
+        let param =
+            |m: &Array2<f32>| Param::from_tensor(tensor(m.view().insert_axis(Axis(2)), device));
         Self {
             prior_server: stack(&network.prior_server),
             prior_net: stack(&network.prior_net),
@@ -47,7 +46,7 @@ impl Gvae {
 
 /// # Shapes
 /// `[a, b, c]` to the same.
-fn tensor(array: &Array3<f32>, device: &Device) -> Tensor<3> {
+fn tensor(array: ArrayView3<'_, f32>, device: &Device) -> Tensor<3> {
     let (a, b, c) = array.dim();
     Tensor::from_data(
         TensorData::new(array.iter().copied().collect::<Vec<f32>>(), [a, b, c]),
@@ -79,7 +78,7 @@ fn needed(observed: &Tensor<3>, waited: Tensor<3>) -> Tensor<3> {
 }
 
 /// Adds to each parameter the typical missing value over the frames in which its node was seen.
-fn shift(parameters: &mut ndarray::Array2<f32>, missing: &Tensor<3>, seen: &Tensor<3>) {
+fn shift(parameters: &mut Array2<f32>, missing: &Tensor<3>, seen: &Tensor<3>) {
     let [nodes, width, batch] = missing.dims();
     let values = |t: &Tensor<3>| -> Vec<f32> {
         t.clone().into_data().try_to_vec::<f32>().expect("tensors are f32")
