@@ -20,7 +20,7 @@ pub struct Config {
     pub lateness: Duration,
     /// Closed intervals kept.
     pub history: usize,
-    /// What they may take in memory; beyond it the oldest go.
+    /// What they may take in memory; beyond it unusually large ones go, then the oldest.
     pub history_bytes_max: u64,
     /// A counter or gauge without a new sample for this long counts as gone.
     #[serde(with = "crate::duration")]

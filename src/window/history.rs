@@ -10,11 +10,23 @@ use crate::data::{Frame, Interval};
 /// Frames that stay however short memory is: alerts of the moment are still diagnosed.
 const RELIEVED_MIN: usize = 10;
 
+/// So many of the largest intervals fit. One that takes more is not what is usual, and does not push out others.
+const LARGEST_MIN: i64 = 32;
+/// The newest stay before older ones that are smaller.
+const NEWEST: usize = 3;
+
+/// A frame and what it takes, about.
+#[derive(Debug)]
+struct Kept {
+    frame: Arc<Frame>,
+    bytes: i64,
+}
+
 /// Shared by everything that looks back. Readers get cheap copies and never block the windows for
 /// longer than a copy of pointers takes.
 #[derive(Clone, Debug)]
 pub struct History {
-    frames: Arc<RwLock<VecDeque<Arc<Frame>>>>,
+    frames: Arc<RwLock<VecDeque<Kept>>>,
     max: usize,
     bytes_max: u64,
     /// What the frames take, about; also what `/metrics` shows.
@@ -27,15 +39,21 @@ impl History {
         Self { frames: Arc::default(), max, bytes_max, bytes }
     }
 
-    /// Appends the newest frame; the oldest ones fall out when a limit is reached. The newest stays.
+    /// Appends the newest frame. When there are too many the oldest fall out; when they take too much, the oldest
+    /// of those that are unusually large, such as a storm leaves behind, and after them the oldest. The newest stays.
     pub fn push(&self, frame: Arc<Frame>) {
         let mut frames = self.frames.write().unwrap_or_else(PoisonError::into_inner);
-        self.bytes.inc_by(held(&frame));
-        frames.push_back(frame);
+        let bytes = i64::try_from(frame.held_bytes()).unwrap_or(i64::MAX);
+        self.bytes.inc_by(bytes);
+        frames.push_back(Kept { frame, bytes });
         let max = i64::try_from(self.bytes_max).unwrap_or(i64::MAX);
         while frames.len() > self.max || frames.len() > 1 && self.bytes.get() > max {
-            if let Some(oldest) = frames.pop_front() {
-                self.bytes.dec_by(held(&oldest));
+            let older = frames.len().saturating_sub(NEWEST);
+            let is_large = |kept: &Kept| kept.bytes > max / LARGEST_MIN;
+            let large = frames.iter().take(older).position(is_large);
+            let at = large.filter(|_| frames.len() <= self.max).unwrap_or(0);
+            if let Some(gone) = frames.remove(at) {
+                self.bytes.dec_by(gone.bytes);
             }
         }
     }
@@ -44,8 +62,8 @@ impl History {
     pub fn relieve(&self) -> usize {
         let mut frames = self.frames.write().unwrap_or_else(PoisonError::into_inner);
         let gone = frames.len().div_ceil(8).min(frames.len().saturating_sub(RELIEVED_MIN));
-        frames.drain(..gone).for_each(|frame| {
-            self.bytes.dec_by(held(&frame));
+        frames.drain(..gone).for_each(|kept| {
+            self.bytes.dec_by(kept.bytes);
         });
         frames.shrink_to_fit();
         gone
@@ -54,18 +72,23 @@ impl History {
     /// All frames, oldest first.
     pub fn all(&self) -> Vec<Arc<Frame>> {
         let frames = self.frames.read().unwrap_or_else(PoisonError::into_inner);
-        frames.iter().cloned().collect()
+        frames.iter().map(|kept| kept.frame.clone()).collect()
     }
 
     /// The newest frame.
     pub fn newest(&self) -> Option<Arc<Frame>> {
-        self.frames.read().unwrap_or_else(PoisonError::into_inner).back().cloned()
+        self.frames
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .back()
+            .map(|kept| kept.frame.clone())
     }
 
     /// Frames that overlap `range`, oldest first.
     pub fn overlapping(&self, range: &Interval) -> Vec<Arc<Frame>> {
         let frames = self.frames.read().unwrap_or_else(PoisonError::into_inner);
-        frames.iter().filter(|f| f.interval.overlaps(range)).cloned().collect()
+        let frames = frames.iter().map(|kept| &kept.frame);
+        frames.filter(|f| f.interval.overlaps(range)).cloned().collect()
     }
 
     /// Frames kept.
@@ -79,14 +102,14 @@ impl History {
     }
 }
 
-fn held(frame: &Frame) -> i64 {
-    i64::try_from(frame.held_bytes()).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::{EventTime, RpcKey, RpcKind, RpcWindow};
+
+    fn held(frame: &Frame) -> i64 {
+        i64::try_from(frame.held_bytes()).unwrap()
+    }
 
     fn frame(n: i64, rpcs: usize) -> Arc<Frame> {
         let rpc = RpcWindow {
@@ -113,11 +136,33 @@ mod tests {
         (0..7).for_each(|n| history.push(frame(n, 0)));
         assert_eq!(starts(), [2, 3, 4, 5, 6]);
         (7..12).for_each(|n| history.push(frame(n, 10)));
-        assert_eq!(starts(), [8, 9, 10, 11]);
-        assert_eq!(bytes.get() as u64, room);
+        // A small one, and the newest of those of which not many fit.
+        assert_eq!(starts(), [6, 9, 10, 11]);
+        assert_eq!(bytes.get(), held(&frame(0, 0)) + 3 * held(&frame(0, 10)));
         // One that is larger than all may be is still the newest.
         history.push(frame(12, 1000));
         assert_eq!(starts(), [12]);
+    }
+
+    #[test]
+    fn what_a_storm_leaves_goes_before_what_was_there_and_what_comes() {
+        let bytes = Gauge::default();
+        // Forty of the usual size.
+        let room = 40 * held(&frame(0, 10)) as u64;
+        let history = History::new(100, room, bytes.clone());
+        let starts = || history.all().iter().map(|f| f.interval.start.0).collect::<Vec<_>>();
+        (0..20).for_each(|n| history.push(frame(n, 10)));
+        (20..50).for_each(|n| history.push(frame(n, 60)));
+        let kept = starts();
+        assert!(kept.starts_with(&(0..20).collect::<Vec<_>>()), "{kept:?}");
+        assert!(kept.len() >= 20 + NEWEST && kept.ends_with(&[47, 48, 49]), "{kept:?}");
+        (50..75).for_each(|n| history.push(frame(n, 10)));
+        let kept = starts();
+        assert_eq!(kept, (5..20).chain(50..75).collect::<Vec<_>>());
+        assert!(bytes.get() as u64 <= room);
+        // An application that is always as large has what fits.
+        (75..99).for_each(|n| history.push(frame(n, 120)));
+        assert!(starts().ends_with(&[96, 97, 98]) && bytes.get() as u64 <= room);
     }
 
     #[test]
