@@ -25,7 +25,7 @@ pub(super) struct Dense<'a> {
     pub last: (&'a [f32], &'a [f32]),
 }
 
-impl<'a> Dense<'a> {
+impl Dense<'_> {
     /// # Shapes
     /// `batch`: rows of `[in]`. Out: `[batch, out]`, row by row.
     pub(super) fn forward<'x>(self, batch: impl ExactSizeIterator<Item = &'x [f32]>) -> Vec<f32> {

@@ -9,7 +9,7 @@ use super::gvae::Gvae;
 use super::stack::Stack;
 
 /// Layers of [`Stack`]: weights and biases, the latter `[node, out]`. Weights of hidden layers are kept as
-/// `[node, in, out]`, those of the last one as `[node, out, in]`: as [`Dense`] reads them, from one end to the other.
+/// `[node, in, out]`, those of the last one as `[node, out, in]`: as `Dense` reads them, from one end to the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlainStack(Vec<(Array3<f32>, Array2<f32>)>);
 
