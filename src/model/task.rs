@@ -171,15 +171,17 @@ async fn watch_for_changes(
     busy: bool,
 ) -> (Policy, Option<Next>) {
     let Some(model) = model.filter(|_| !busy) else { return (policy, None) };
-    let mut frames: Vec<Arc<Frame>> =
+    let frames: Vec<Arc<Frame>> =
         (inputs.history)().into_iter().filter(|f| !f.rpcs.is_empty()).collect();
-    frames.drain(..frames.len().saturating_sub(WATCHED));
     let (met, kept) = (inputs.met.clone(), policy.clone());
     let look = tokio::task::spawn_blocking(move || {
         let mut policy = policy;
         let plain: Vec<&Frame> = frames.iter().map(|f| &**f).collect();
+        // All of history says whether a target means something. The newest intervals may miss it one and all: that is
+        // an incident, and not what the application has become.
         let met = met(&plain);
-        let work = policy.observe(&model, &plain, &met);
+        let from = plain.len().saturating_sub(WATCHED);
+        let work = policy.observe(&model, &plain[from..], &met[from..]);
         (policy, work)
     });
     look.await.unwrap_or_else(|panic| {

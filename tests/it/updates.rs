@@ -1,10 +1,11 @@
 //! An application that is updated while it runs: real bytes in, a model that follows.
 
 use sage::data::EventTime;
-use sage::lab::sim::{AppSpec, CallSpec, SimConfig, Simulator, Step, chain};
+use sage::lab::sim::{AppSpec, CallSpec, Fault, FaultKind, SimConfig, Simulator, Step, chain};
+use sage::lab::wire::alert_json;
 use serde_json::Value;
 
-use crate::support::{Sidecar, Traffic};
+use crate::support::{INTERVAL, Sidecar, Traffic};
 
 /// Everyday intervals the first model learns from.
 const EVERYDAY: usize = 60;
@@ -101,4 +102,39 @@ async fn a_new_service_is_noticed_learnt_and_followed_across_a_restart() {
         }
     }
     panic!("more traces are asked for without end");
+}
+
+/// Most of what is watched for changes misses the target then, but not most of what is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incident_however_long_is_no_update_and_is_still_found_at_its_end() {
+    let home = tempfile::tempdir().unwrap();
+    let once = |config: &mut sage::config::Config| {
+        tune(config);
+        config.train.every = std::time::Duration::from_secs(86_400);
+    };
+    let sage = Sidecar::start(home.path(), once).await;
+    let mut traffic = Traffic::new(sage.running.http, sage.running.otlp_grpc, 7).await;
+    traffic.everyday(EVERYDAY).await;
+    let is_over = |m: &Value| (m["trainings"] != 0).then(|| m.clone());
+    for _ in 0..30 {
+        traffic.interval(1.0, &[]).await;
+    }
+    let first = sage.api.wait("training", "/api/v1/model", 600, &is_over).await.unwrap();
+    let (victim, kind) = (3, FaultKind::Network);
+    let fault = Fault { service: victim, kind, strength: 3.0, replica: None };
+    for _ in 0..40 {
+        traffic.interval(1.0, &[fault]).await;
+    }
+    let end = traffic.now();
+    let (_, model) = goes_on(&sage, &mut traffic).await;
+    assert_eq!((&model["id"], &model["trainings"]), (&first["id"], &first["trainings"]));
+    let ends = end.plus(INTERVAL * 100);
+    let mut alert = alert_json(&[("service", "chain-1")], EventTime(end.0 - 60_000), Some(ends));
+    alert["fingerprint"] = "0123456789abcdef".into();
+    let ids = sage.api.alert(&[alert]).await.unwrap();
+    let d = sage.diagnosis(&ids[0]).await;
+    let cause = &d["root_causes"][0];
+    assert_eq!(cause["service"], traffic.service(victim), "{d:#}");
+    assert_eq!(cause["resource"], "network", "{d:#}");
+    sage.running.stop().await;
 }
