@@ -1,7 +1,8 @@
 //! How abnormal each service is, before any counterfactual, and whose network it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use super::hosts::{Neighbours, Shared};
 use super::inquiry::Inquiry;
 use crate::data::{FeatureWindow, Name, Resource, RpcKind, Scope, Signal};
 use crate::graph::{CausalNet, Delay, Deviations, Situation};
@@ -39,8 +40,12 @@ pub(super) struct Evidence {
     pub slowness: Vec<f64>,
     /// z-score of the delays that are each service's own.
     pub delays: Vec<f64>,
+    /// The same as far as its links may be why.
+    pub late: Vec<f64>,
     /// Whether only hosts speak against each service, not its own metrics.
     pub by_host: Vec<bool>,
+    /// Shortages of a host of each service that slow down nearly everybody there.
+    pub shared: Vec<[Option<Shared>; 4]>,
     /// Whether metrics of the network, rather than delays between spans, speak for it.
     pub has_network_metrics: Vec<bool>,
     /// z-scores of single features, strongest first.
@@ -76,29 +81,25 @@ impl Evidence {
         let (mut by_host, mut has_network_metrics) = (Vec::new(), Vec::new());
         let (mut stalls, mut shares) = (Vec::new(), Vec::new());
         let own: Vec<Deviations> = (0..net.services.len()).map(|j| own(&situations, j)).collect();
-        let neighbours = Neighbours::of(inquiry);
+        let slowness: Vec<f64> =
+            (0..net.services.len()).map(|j| over(&|s| s.slowness[j])).collect();
+        let neighbours = Neighbours::of(inquiry, gate);
+        let shared = neighbours.shared(&situations, &slowness);
         for (j, links) in links.iter().enumerate() {
             let mut mine = own[j];
+            // Who waits for a processor takes up late what has arrived, so that delays between spans say nothing then.
+            let is_starved =
+                mine.z.iter().all(|z| *z <= gate) && shared[j].iter().any(Option::is_some);
             // Delays between spans include waiting at both ends: they speak for the network only
             // where no metric of the service's own network does.
             let has_metrics = situations.iter().any(|s| s.has_network_metrics[j]);
-            if !has_metrics {
+            if !has_metrics && !is_starved {
                 mine.z[network] = mine.z[network].max(links.link);
             }
             has_network_metrics.push(has_metrics);
-            // Others share the host, and its metrics tell of them, too: they count where the
-            // service's own say nothing, nobody's beside it say why, and it uses the resource at all.
             by_host.push(mine.z.iter().all(|z| *z <= gate));
             if by_host[by_host.len() - 1] {
-                let hosts = combined(&situations, |s| s.hosts[j]);
-                let is_open = |r: &Resource| {
-                    !neighbours.of_service(j).any(|k| own[k].z[r.index()] > gate)
-                        && !goes_without(inquiry, j, *r)
-                };
-                for r in Resource::ALL.into_iter().filter(is_open) {
-                    let n = r.index();
-                    mine.add(r, hosts.z[n], hosts.amplitude[n], hosts.share[n]);
-                }
+                neighbours.heed(&mut mine, j, &situations, (&own, &shared));
             }
             stalls.push(mine.stall);
             resources.push(mine.z);
@@ -119,8 +120,10 @@ impl Evidence {
             latents: (0..net.services.len()).map(|j| over(&|s| s.latents[j])).collect(),
             limits: own.iter().map(|own| own.limit).collect(),
             busy: (0..net.services.len()).map(|j| over(&|s| s.busy[j].unwrap_or(0.0))).collect(),
-            slowness: (0..net.services.len()).map(|j| over(&|s| s.slowness[j])).collect(),
+            slowness,
+            shared,
             delays: links.iter().map(|l| l.delay).collect(),
+            late: links.iter().map(|l| l.link).collect(),
             nets: links.into_iter().map(|l| l.nets).collect(),
             resources,
             amplitudes,
@@ -129,6 +132,14 @@ impl Evidence {
             by_host,
             has_network_metrics,
         }
+    }
+
+    /// The resource that the hosts of service `j` are shortest of, where that is all there is against it and slows
+    /// down nearly everybody there.
+    pub(super) fn shared_by_host(&self, j: usize) -> Option<Resource> {
+        let shared = Resource::ALL.into_iter().zip(self.shared[j]);
+        let worst = shared.filter_map(|(r, shared)| Some((r, shared?.z)));
+        worst.filter(|_| self.by_host[j]).max_by(|a, b| a.1.total_cmp(&b.1)).map(|(r, _)| r)
     }
 
     /// The strongest evidence about service `j`.
@@ -153,7 +164,7 @@ fn own(situations: &[Situation], j: usize) -> Deviations {
 
 /// Whether service `j`, as its own metrics say, uses nothing of `resource`: who does not read is not kept waiting by
 /// a busy disk.
-fn goes_without(inquiry: &Inquiry<'_>, j: usize, resource: Resource) -> bool {
+pub(super) fn goes_without(inquiry: &Inquiry<'_>, j: usize, resource: Resource) -> bool {
     let window = inquiry.newest().and_then(|f| f.service(&inquiry.net().services[j]));
     let used = window.iter().flat_map(|w| &w.features).filter(|f| {
         let is_use = f.signal == Signal::Usage && f.scope == Scope::Service;
@@ -164,7 +175,10 @@ fn goes_without(inquiry: &Inquiry<'_>, j: usize, resource: Resource) -> bool {
 }
 
 /// What all intervals together say.
-fn combined(situations: &[Situation], of: impl Fn(&Situation) -> Deviations) -> Deviations {
+pub(super) fn combined(
+    situations: &[Situation],
+    of: impl Fn(&Situation) -> Deviations,
+) -> Deviations {
     let all: Vec<Deviations> = situations.iter().map(of).collect();
     let over = |pick: &dyn Fn(&Deviations) -> f64| median(all.iter().map(pick)).unwrap_or(0.0);
     Deviations {
@@ -173,38 +187,6 @@ fn combined(situations: &[Situation], of: impl Fn(&Situation) -> Deviations) -> 
         stall: std::array::from_fn(|r| median(all.iter().filter_map(|d| d.stall[r]))),
         share: std::array::from_fn(|r| over(&|d| d.share[r])),
         limit: std::array::from_fn(|r| over(&|d| d.limit[r])),
-    }
-}
-
-/// Who shares a host with whom.
-struct Neighbours {
-    /// By service, the hosts of its replicas.
-    hosts: Vec<Vec<Name>>,
-    /// By host, the services there.
-    tenants: BTreeMap<Name, Vec<usize>>,
-}
-
-impl Neighbours {
-    /// As the newest interval has it.
-    fn of(inquiry: &Inquiry<'_>) -> Self {
-        let services = &inquiry.net().services;
-        let mut all = Self { hosts: vec![Vec::new(); services.len()], tenants: BTreeMap::new() };
-        for (j, service) in services.iter().enumerate() {
-            let window = inquiry.newest().and_then(|frame| frame.service(service));
-            for replica in window.iter().flat_map(|w| &w.replicas).filter(|r| !r.node.is_empty()) {
-                if !all.hosts[j].contains(&replica.node) {
-                    all.hosts[j].push(replica.node.clone());
-                    all.tenants.entry(replica.node.clone()).or_default().push(j);
-                }
-            }
-        }
-        all
-    }
-
-    /// Others on a host of service `j`.
-    fn of_service(&self, j: usize) -> impl Iterator<Item = usize> {
-        let on = |host: &Name| self.tenants.get(host).into_iter().flatten().copied();
-        self.hosts[j].iter().flat_map(on).filter(move |k| *k != j)
     }
 }
 

@@ -11,6 +11,7 @@ mod book;
 mod columns;
 mod config;
 mod evidence;
+mod hosts;
 mod inquiry;
 mod metrics;
 mod normal;

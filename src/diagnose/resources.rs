@@ -55,20 +55,33 @@ pub(super) fn resource_of(
     let network_z = z[Resource::Network.index()];
     // Who is slow by itself and computes more than ever, computes for too long; who waits does not compute.
     let busy = || (evidence.busy[j] > BUSY).then_some(Resource::Cpu);
+    let is_measured = evidence.has_network_metrics[j];
     let shifted = || evidence.shifted[j].then_some(Resource::Network);
     if shortage.accused.is_empty() {
         let does_it = shortage.relief.network > NETWORK_SHARE * shortage.relief.server;
-        return (network_z > gate && (does_it || evidence.dark[j]))
-            .then_some(Resource::Network)
-            .or_else(busy)
-            .or_else(shifted);
+        // Its metrics and the delays of its links say the same; what else the delays have caused, the model may take
+        // for the service's own.
+        let does_something = shortage.relief.network > SHARE_IDLE * shortage.relief.server;
+        let is_twofold = is_measured && evidence.delays[j] > gate && does_something;
+        // A link that is too narrow loses nothing that a metric would count: all of it waits.
+        let is_late = evidence.late[j] > gate && shortage.relief.network > shortage.relief.server;
+        let is_network = match network_z {
+            _ if is_late => true,
+            z if z > gate => does_it || evidence.dark[j] || is_twofold,
+            // Weak evidence counts when there is no strong one, of what its link alone could tell from a bug.
+            z => z > SUSPICIOUS && shortage.size(Resource::Network) >= SLIGHT && evidence.dark[j],
+        };
+        return is_network.then_some(Resource::Network).or_else(busy).or_else(shifted);
     }
-    let is_measured = evidence.has_network_metrics[j];
     if shortage.is_network(is_measured, evidence.delays[j]) {
         return Some(Resource::Network);
     }
     if let Some(best) = shortage.largest(shortage.effective()) {
         return Some(best);
+    }
+    // It has struck everybody there, so it need not have been seen before for its effect to be believed.
+    if let Some(everybodys) = evidence.shared_by_host(j) {
+        return Some(everybodys);
     }
     let is_there = |r: &Resource| *r != Resource::Disk || evidence.shares[j][r.index()] >= REMNANT;
     if !is_measured && network_z > gate && shortage.relief.network > shortage.relief.server {

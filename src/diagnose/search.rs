@@ -19,7 +19,7 @@ const LOUDNESS_WEIGHT: f64 = 0.05;
 /// Weight of the mean latency against the tail when both are compared.
 const MEAN_WEIGHT: f64 = 0.1;
 /// z-score from which a service is slower than usual at all; enough with a metric for a witness.
-const SLOW_AT_ALL: f64 = 2.0;
+pub(super) const SLOW_AT_ALL: f64 = 2.0;
 /// Share of the threshold that is almost enough.
 const ALMOST: f64 = 0.32;
 /// Candidates for a joint cause, beside those with evidence: by latents, and by effect.

@@ -20,6 +20,10 @@ pub(super) struct Linear {
     quality: Quality,
     /// Whether the network has metrics, or only delays between spans speak for it.
     pub(super) has_network_metrics: bool,
+    /// They tell of what is lost, and nothing is.
+    pub(super) is_lossless: bool,
+    /// Whether what is late is late on its way, and not for want of a worker.
+    pub(super) is_link: bool,
     /// A resource whose metrics have no effect on any latency.
     pub(super) idle: Option<Resource>,
     /// A resource of which no fault has shown yet what a shortage looks like: deviations seem large.
@@ -77,6 +81,8 @@ impl Linear {
             stall: [None; 4],
             limit: [0.0; 4],
             unheard: None,
+            is_lossless: false,
+            is_link: true,
             share: 1.0,
             busy: None,
         }
@@ -198,7 +204,8 @@ impl Case for Seen<'_> {
         let rises: Vec<[f64; 4]> = services
             .map(|s| {
                 Resource::ALL.map(|r| {
-                    let is_blind = r == Resource::Network && !town.has_network_metrics;
+                    let is_blind =
+                        r == Resource::Network && (!town.has_network_metrics || town.is_lossless);
                     if is_blind { 0.0 } else { level(frame, s, r) - level(normal, s, r) }
                 })
             })
@@ -242,7 +249,7 @@ impl Case for Seen<'_> {
             latents: most(&|i| town.unexplained(frame, i).abs() / SIGMA),
             delays: (0..town.net.rpcs.len())
                 .map(|i| town.is_seen(i).then(|| lateness(i) / DELAY_SIGMA))
-                .map(|z| z.map(|z| Delay { all: z, link: z }))
+                .map(|z| z.map(|z| Delay { all: z, link: if town.is_link { z } else { 0.0 } }))
                 .collect(),
         }
     }

@@ -109,6 +109,47 @@ fn a_host_in_trouble_that_slows_nobody_down_is_no_resource_of_a_bug() {
     assert_eq!(named(&scene.verdict()), [("db", None)]);
 }
 
+/// It was never seen before, so no effect of it has been learnt, and a neighbour is busy, too.
+#[test]
+fn a_host_in_trouble_that_slows_nearly_everybody_there_down_is_the_resource() {
+    let with = |slow: &[&'static str]| {
+        let slow = slow.iter().map(|service| Bug(service, 1.2));
+        let troubles = [Bug("db", 30.0), Loud("cache", Cpu, 9.0)].into_iter().chain(slow);
+        let mut scene = Scene::after_calm(&troubles.collect::<Vec<_>>());
+        scene.mechanism.as_mut().unwrap().host = Some((Cpu, 60.0));
+        let verdict = scene.verdict();
+        let named = named(&verdict);
+        assert_eq!((named.len(), named[0].0), (1, "db"), "{named:?}");
+        named[0].1
+    };
+    assert_eq!(with(&["ads", "cart", "search"]), Some(Cpu));
+    assert_eq!(with(&["ads", "cart"]), None, "half of those there");
+}
+
+/// What is lost on the way is sent again, by the service itself as well, and a model may take that for its own time.
+#[test]
+fn network_metrics_and_delays_that_say_the_same_are_believed_where_nothing_else_is_abnormal() {
+    let lost = [Bug("db", 30.0), Inward("db", 10.0)];
+    assert_eq!(resource_of(&lost), Some(Network));
+    assert_eq!(resource_of(&[Bug("db", 30.0), Loud("db", Network, 10.0)]), None, "no delays");
+    let mut scene = Scene::after_calm(&lost);
+    scene.mechanism.as_mut().unwrap().has_network_metrics = false;
+    assert_eq!(named(&scene.verdict()), [("db", None)], "delays alone");
+}
+
+/// Its packets wait and none is lost. What waits for a worker of its comes late as well, but is answered at once.
+#[test]
+fn a_link_that_is_late_is_the_network_although_no_metric_says_so() {
+    let of = |is_link: bool| {
+        let mut scene = Scene::after_calm(&[Inward("db", 30.0)]);
+        let mechanism = scene.mechanism.as_mut().unwrap();
+        (mechanism.is_lossless, mechanism.is_link) = (true, is_link);
+        named(&scene.verdict())[0].1
+    };
+    assert_eq!(of(true), Some(Network));
+    assert_eq!(of(false), None);
+}
+
 /// Much is read and written at a tier that is short of processor time: nobody waits for that.
 #[test]
 fn a_louder_metric_that_has_no_effect_is_passed_over() {

@@ -1,0 +1,118 @@
+//! Who shares a host with whom, and what of a host's trouble is everybody's.
+
+use std::collections::BTreeMap;
+
+use super::evidence::{combined, goes_without};
+use super::inquiry::Inquiry;
+use super::search::SLOW_AT_ALL;
+use crate::data::{Name, Resource};
+use crate::graph::{Deviations, Situation};
+use crate::stats::median;
+
+/// Share of those on a host who use a resource that must be slow before its shortage is theirs: trouble of one of
+/// them slows down that one, and those who call it, most of whom run elsewhere.
+const STRUCK: f64 = 0.6;
+/// And so many at least: a caller and its callee on one host prove nothing.
+const STRUCK_MIN: usize = 3;
+
+/// Who shares a host with whom.
+pub(super) struct Neighbours<'a> {
+    inquiry: &'a Inquiry<'a>,
+    /// z-score of evidence.
+    gate: f64,
+    /// By service, the hosts of its replicas.
+    hosts: Vec<Vec<Name>>,
+    /// By host, the services there.
+    tenants: BTreeMap<Name, Vec<usize>>,
+}
+
+/// A shortage of a host that slows its tenants down.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Shared {
+    /// Robust z-score of the host's metrics.
+    pub z: f64,
+    /// The same in units of what faults anywhere do.
+    pub amplitude: f64,
+}
+
+impl<'a> Neighbours<'a> {
+    /// As the newest interval has it. `gate`: z-score of evidence.
+    pub(super) fn of(inquiry: &'a Inquiry<'a>, gate: f64) -> Self {
+        let services = &inquiry.net().services;
+        let (hosts, tenants) = (vec![Vec::new(); services.len()], BTreeMap::new());
+        let mut all = Self { inquiry, gate, hosts, tenants };
+        for (j, service) in services.iter().enumerate() {
+            let window = inquiry.newest().and_then(|frame| frame.service(service));
+            for replica in window.iter().flat_map(|w| &w.replicas).filter(|r| !r.node.is_empty()) {
+                if !all.hosts[j].contains(&replica.node) {
+                    all.hosts[j].push(replica.node.clone());
+                    all.tenants.entry(replica.node.clone()).or_default().push(j);
+                }
+            }
+        }
+        all
+    }
+
+    /// Others on a host of service `j`.
+    fn of_service(&self, j: usize) -> impl Iterator<Item = usize> {
+        let on = |host: &Name| self.tenants.get(host).into_iter().flatten().copied();
+        self.hosts[j].iter().flat_map(on).filter(move |k| *k != j)
+    }
+
+    /// By service and resource of the server side, the shortage of a host of it, if nearly all who use the resource
+    /// there are slow by themselves. What one of them does not show, because it waits for much as it is, the others
+    /// do: the median of them counts.
+    pub(super) fn shared(
+        &self,
+        situations: &[Situation],
+        slowness: &[f64],
+    ) -> Vec<[Option<Shared>; Resource::ALL.len()]> {
+        let mut all = vec![[None; Resource::ALL.len()]; self.hosts.len()];
+        for tenants in self.tenants.values().filter(|tenants| tenants.len() >= STRUCK_MIN) {
+            for r in [Resource::Cpu, Resource::Memory, Resource::Disk] {
+                let users = tenants.iter().filter(|k| !goes_without(self.inquiry, **k, r)).count();
+                let is_struck = |k: &&usize| {
+                    slowness[**k] >= SLOW_AT_ALL && !goes_without(self.inquiry, **k, r)
+                };
+                let struck: Vec<usize> = tenants.iter().filter(is_struck).copied().collect();
+                if struck.len() < STRUCK_MIN || (struck.len() as f64) < STRUCK * users as f64 {
+                    continue;
+                }
+                let said = struck.iter().map(|k| combined(situations, |s| s.hosts[*k]));
+                let said: Vec<Shared> = said
+                    .map(|d| Shared { z: d.z[r.index()], amplitude: d.amplitude[r.index()] })
+                    .collect();
+                let middle = |of: fn(&Shared) -> f64| median(said.iter().map(of)).unwrap_or(0.0);
+                let shared = Shared { z: middle(|s| s.z), amplitude: middle(|s| s.amplitude) };
+                if shared.z > self.gate {
+                    struck.iter().for_each(|k| all[*k][r.index()] = Some(shared));
+                }
+            }
+        }
+        all
+    }
+
+    /// Adds to `mine`, where the metrics of service `j` itself say nothing, what those of its hosts do. Others share
+    /// these, and they tell of them, too: they count where nobody's own metrics there say why, and where it uses the
+    /// resource at all; and where all are slow, in which case it matters neither whose work it is nor what one of
+    /// them waits for besides.
+    pub(super) fn heed(
+        &self,
+        mine: &mut Deviations,
+        j: usize,
+        situations: &[Situation],
+        (own, shared): (&[Deviations], &[[Option<Shared>; Resource::ALL.len()]]),
+    ) {
+        let hosts = combined(situations, |s| s.hosts[j]);
+        let is_open = |n: usize| !self.of_service(j).any(|k| own[k].z[n] > self.gate);
+        for r in Resource::ALL {
+            let n = r.index();
+            if is_open(n) && !goes_without(self.inquiry, j, r) {
+                mine.add(r, hosts.z[n], hosts.amplitude[n], hosts.share[n]);
+            }
+            if let Some(Shared { z, amplitude }) = shared[j][n] {
+                mine.add(r, z, amplitude, hosts.share[n]);
+            }
+        }
+    }
+}
