@@ -73,6 +73,21 @@ pub fn find_target(
 /// What the latency of `service` usually stays below, over all of `frames`: robust against the
 /// minority of frames in which something was wrong.
 pub fn assumed_target(service: &str, quantile: f64, frames: &[&Frame]) -> Option<QosTarget> {
+    usually_below(service, quantile, frames, (ASSUMED_DEVIATIONS, ASSUMED_FACTOR))
+}
+
+/// What the latency of `service` stays below in 19 of 20 calm `frames`.
+pub(super) fn mostly_below(service: &str, quantile: f64, frames: &[&Frame]) -> Option<QosTarget> {
+    usually_below(service, quantile, frames, (ONE_SIDED, 1.0))
+}
+
+/// The median of `frames`, and so many robust deviations above it, or the factor where that is more.
+fn usually_below(
+    service: &str,
+    quantile: f64,
+    frames: &[&Frame],
+    (deviations, factor): (f64, f64),
+) -> Option<QosTarget> {
     let probe = QosTarget { service: service.into(), quantile, target_ms: f64::INFINITY };
     let logs: Vec<f64> = frames.iter().filter_map(|f| probe.observed_ms(f)).map(f64::ln).collect();
     if logs.len() < FRAMES_MIN {
@@ -80,7 +95,7 @@ pub fn assumed_target(service: &str, quantile: f64, frames: &[&Frame]) -> Option
     }
     // Trouble only makes latency larger, so the lower half tells how much it varies in peace.
     let (middle, low) = (quantile_of(&logs, 0.5)?, quantile_of(&logs, 0.25)?);
-    let slack = (ASSUMED_DEVIATIONS * (middle - low) * QUARTILE_TO_SIGMA).max(ASSUMED_FACTOR.ln());
+    let slack = (deviations * (middle - low) * QUARTILE_TO_SIGMA).max(factor.ln());
     Some(QosTarget { target_ms: (middle + slack).exp(), ..probe })
 }
 

@@ -12,7 +12,7 @@ use super::path::path_to;
 use super::range::{Episode, episode, range_of};
 use super::resources::resource_of;
 use super::search::{Search, Suspects};
-use super::target::{ASSUMED, assumed_target, find_target, may_miss, met};
+use super::target::{ASSUMED, assumed_target, find_target, may_miss, met, mostly_below};
 use crate::data::{
     Alert, BaselineScore, EventTime, Frame, Interval, MetricEvidence, Name, Outcome, PathStep,
     QosObservation, QosTarget, Resource, RootCause, ServiceScore,
@@ -175,10 +175,14 @@ fn near_miss<'a>(
     target: &QosTarget,
     calm: &[&Frame],
 ) -> Option<(Vec<&'a Frame>, QosTarget)> {
-    let usual = assumed_target(&target.service, target.quantile, calm)?;
-    let is_near = |f: &Frame| Some(usual.is_violated(f)? && may_miss(f, target)?);
-    let found = question.episode(range, is_near).violating;
-    (!found.is_empty()).then_some((found, usual))
+    let usual = [assumed_target, mostly_below];
+    let usual = usual.into_iter().filter_map(|of| of(&target.service, target.quantile, calm));
+    let slower_than = |usual: QosTarget| {
+        let is_near = |f: &Frame| Some(usual.is_violated(f)? && may_miss(f, target)?);
+        let found = question.episode(range, is_near).violating;
+        (!found.is_empty()).then_some((found, usual))
+    };
+    usual.into_iter().find_map(slower_than)
 }
 
 /// What a verdict without violation shows: the newest interval of the range.

@@ -74,6 +74,16 @@ fn an_alert_is_believed_where_requests_are_too_few_to_tell() {
     assert!(verdict.root_causes[0].probability > 0.9);
 }
 
+/// A little more than nearly always is enough to look for why.
+#[test]
+fn an_alert_that_may_be_right_is_about_what_is_more_than_in_19_of_20_calm_intervals() {
+    for (longer, outcome) in [(4.0, Outcome::RootCause), (0.1, Outcome::QosMet)] {
+        let mut scene = near_miss(50, &[longer]);
+        scene.targets[0].target_ms = CALM_MS + 5.0;
+        assert_eq!(scene.verdict().outcome, Some(outcome), "{longer}");
+    }
+}
+
 #[test]
 fn an_alert_is_not_believed_against_enough_requests_or_what_is_usual() {
     for (requests, longer) in [(100_000, 15.0), (1000, 12.0)] {
