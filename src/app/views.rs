@@ -63,6 +63,7 @@ pub(super) fn progress_view(progress: &Progress, history: usize) -> report::Prog
     report::Progress {
         watermark: progress.watermark,
         horizon: progress.horizon.filter(|h| *h > EventTime(i64::MIN)),
+        interval_ms: progress.interval_ms,
         open_intervals: progress.open,
         closed_intervals: progress.closed,
         history,

@@ -192,10 +192,9 @@ pub(super) fn build(config: &Config) -> Result<Pipeline, Error> {
     let (reload_tx, reloads) = mpsc::channel(QUESTIONS);
     let (wish_tx, wishes) = mpsc::channel(QUESTIONS);
 
-    let mut windower = Windower::new(&config.window, metrics.window);
-    if let Some(horizon) = horizon {
-        windower = windower.resume_at(horizon);
-    }
+    let earlier = shared.history.all();
+    let windower = Windower::new(&config.window, metrics.window)
+        .resume_after(earlier.iter().map(|frame| &**frame));
     let outputs = Outputs {
         history: shared.history.clone(),
         frames: frame_tx,

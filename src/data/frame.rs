@@ -146,6 +146,11 @@ impl Frame {
         size_of::<Self>() + rpcs + services
     }
 
+    /// Requests of `rpc`, a window of this frame, in half a minute: intervals are not all equally long.
+    pub fn requests(&self, rpc: &RpcWindow) -> f64 {
+        rpc.count as f64 * (30.0 / self.interval.seconds())
+    }
+
     /// The window of `key`.
     pub fn rpc(&self, key: &RpcKey) -> Option<&RpcWindow> {
         self.rpcs.binary_search_by(|w| w.key.cmp(key)).ok().map(|i| &self.rpcs[i])

@@ -96,7 +96,7 @@ fn determinant(m: &[[f64; 3]; 3]) -> f64 {
         + m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0])
 }
 
-/// Median requests per interval of every service over frames that met QoS, and the log load of
+/// Median requests per half minute of every service over frames that met QoS, and the log load of
 /// every frame.
 ///
 /// # Shapes
@@ -130,9 +130,9 @@ pub(super) fn per_service(
     sums
 }
 
-/// Requests each service served in `frame`.
+/// Requests each service served in `frame`, per half minute.
 pub(super) fn served(frame: &Frame, net: &CausalNet) -> Vec<f64> {
-    per_service(frame, net, |w| w.count as f64)
+    per_service(frame, net, |w| frame.requests(w))
 }
 
 /// ln of the ratio of two request counts, safe at zero.

@@ -100,10 +100,10 @@ fn bin_of(in_flight: f64) -> Option<usize> {
     EDGES.iter().rposition(|edge| in_flight >= *edge)
 }
 
-/// What all requests of each service take together: `[service]`. The mean counts, not the median: of many kinds of
+/// What all requests of each service take together in half a minute: `[service]`. The mean counts, not the median: of many kinds of
 /// requests, few that take long are most of what is in flight.
 fn busy(frame: &Frame, net: &CausalNet) -> Vec<f64> {
-    per_service(frame, net, |w| w.count as f64 * f64::from(mean_ms(&w.server.0.map(log_ms))))
+    per_service(frame, net, |w| frame.requests(w) * f64::from(mean_ms(&w.server.0.map(log_ms))))
 }
 
 /// Work in flight of every service (requests times their time at the server: Little's law) while QoS is
@@ -180,13 +180,13 @@ pub(super) fn waits_for_others(frames: &[&Frame], net: &CausalNet, met: &[bool])
     })
 }
 
-/// What all calls of each service take together: `[service]`. What callees say counts where they say it: a caller that
+/// What all calls of each service take together in half a minute: `[service]`. What callees say counts where they say it: a caller that
 /// is starved itself takes up late what has long arrived.
 fn calls(frame: &Frame, net: &CausalNet) -> Vec<f64> {
     let mut sums = vec![0.0; net.services.len()];
     for window in frame.rpcs.iter().filter(|w| w.kind != RpcKind::Messaging) {
         if let Some(j) = net.service(&window.key.caller) {
-            sums[j] += window.count as f64 * f64::from(mean_ms(&window.server.0.map(log_ms)));
+            sums[j] += frame.requests(window) * f64::from(mean_ms(&window.server.0.map(log_ms)));
         }
     }
     sums

@@ -133,6 +133,7 @@ async fn status(State(views): State<Views>) -> Answer {
         "watermark": progress.watermark,
         "horizon": progress.horizon,
         "intervals": {
+            "length_ms": progress.interval_ms,
             "open": progress.open_intervals,
             "closed": progress.closed_intervals,
             "in_history": progress.history,

@@ -19,7 +19,9 @@ pub struct Progress {
     pub watermark: Option<EventTime>,
     /// Data before this moment comes too late.
     pub horizon: Option<EventTime>,
-    /// Open intervals.
+    /// How long the next interval will be, milliseconds.
+    pub interval_ms: i64,
+    /// Open intervals, counted in the configured length.
     pub open_intervals: usize,
     /// Intervals closed since the start.
     pub closed_intervals: u64,

@@ -15,6 +15,11 @@ pub struct Config {
     /// Length of an interval.
     #[serde(with = "crate::duration")]
     pub interval: Duration,
+    /// What it may grow to, in steps of twice as long, where fewer than `requests` come; zero: it does not.
+    #[serde(with = "crate::duration")]
+    pub interval_max: Duration,
+    /// Requests from outside that an interval should hold, those that are traced.
+    pub requests: usize,
     /// How far the watermark stays behind the newest event time.
     #[serde(with = "crate::duration")]
     pub lateness: Duration,
@@ -59,6 +64,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(30),
+            interval_max: Duration::ZERO,
+            requests: 120,
             lateness: Duration::from_secs(10),
             history: 5760,
             history_bytes_max: 4 << 30,
@@ -97,6 +104,15 @@ impl Config {
                 self.interval
             ));
         }
+        // Parts of the longest stay open, beside what comes ahead of time.
+        let most = self.interval.saturating_mul(self.open_intervals_max as u32 / 4);
+        if self.interval_max > most {
+            faults.push(format!(
+                "window.interval_max = {:?}: must be at most a quarter of open_intervals_max intervals, {most:?} \
+                 (default 0s: intervals keep their length)",
+                self.interval_max
+            ));
+        }
         if self.lateness > Duration::from_secs(3600) {
             faults.push(format!(
                 "window.lateness = {:?}: must be at most 1h (default 10s)",
@@ -105,6 +121,7 @@ impl Config {
         }
         for (name, value, min) in [
             ("history", self.history, 10),
+            ("requests", self.requests, 1),
             (
                 "history_bytes_max",
                 usize::try_from(self.history_bytes_max).unwrap_or(usize::MAX),

@@ -6,7 +6,7 @@ use super::row::Row;
 use super::series::SeriesState;
 use super::target::{Binding, Part, Target};
 use super::targets::Targets;
-use crate::data::{Labels, Name};
+use crate::data::{Interval, Labels, Name};
 use crate::hash::HashMap;
 
 /// A series counts as one more for every so many bytes of its labels: few have as many.
@@ -144,11 +144,11 @@ impl Followed {
         self.weight
     }
 
-    /// What the series of each target say of the interval that starts at `start_ms`.
-    pub(super) fn add_up(&mut self, start_ms: i64) -> Vec<(Target, Seen)> {
+    /// What the series of each target say of `interval`.
+    pub(super) fn add_up(&mut self, interval: Interval) -> Vec<(Target, Seen)> {
         let mut seen: Vec<Option<Seen>> = self.targets.iter().map(|_| None).collect();
         for (hot, bound) in self.states.iter_mut().flatten().zip(self.bounds.iter().flatten()) {
-            let (value, lost) = (hot.state.close(start_ms), hot.state.lost());
+            let (value, lost) = (hot.state.close(interval), hot.state.lost());
             if value.or(lost).is_none() {
                 continue;
             }

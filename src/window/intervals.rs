@@ -1,25 +1,26 @@
-//! Which intervals are open, and what may still go into them.
+//! What is open, in parts of the configured length, and what may still go into it. An interval is one of these parts or
+//! several (see [`Pace`](super::pace::Pace)): how many is known when it closes.
 
 use std::collections::BTreeMap;
 
 use crate::data::{EventTime, Interval};
 
-/// The open intervals.
+/// The open parts.
 #[derive(Debug)]
 pub(super) struct Intervals {
     length_ms: i64,
     max: usize,
-    /// Traces with spans that ended in an open interval, by the interval's start; some twice.
+    /// Traces with spans that ended in an open part, by its start; some twice.
     open: BTreeMap<i64, Vec<u128>>,
     /// How many these are.
     noted: usize,
-    /// Start of an open interval: the one that was asked for last.
+    /// Start of an open part: the one that was asked for last.
     last: Option<i64>,
     horizon: Option<i64>,
 }
 
 impl Intervals {
-    /// Nothing is open. At most `max` intervals of `length_ms` will be at a time.
+    /// Nothing is open. At most `max` parts of `length_ms` will be at a time.
     pub(super) fn new(length_ms: i64, max: usize) -> Self {
         let length_ms = length_ms.max(1);
         Self { length_ms, max, open: BTreeMap::new(), noted: 0, last: None, horizon: None }
@@ -31,12 +32,7 @@ impl Intervals {
         self.last = None;
     }
 
-    /// Length of an interval, milliseconds.
-    pub(super) fn length_ms(&self) -> i64 {
-        self.length_ms
-    }
-
-    /// Start of the interval of `t`, if that is open or may be opened; else why not.
+    /// Start of what `t` belongs to, if that is open or may be opened; else why not.
     pub(super) fn admit(&self, t: EventTime) -> Result<i64, &'static str> {
         // What comes next is mostly of the same interval.
         if let Some(start) = self.last.filter(|s| (*s..*s + self.length_ms).contains(&t.0)) {
@@ -52,7 +48,7 @@ impl Intervals {
         Ok(start)
     }
 
-    /// Opens the interval that starts at `start`.
+    /// Opens the part that starts at `start`.
     pub(super) fn open(&mut self, start: i64) {
         if self.last != Some(start) {
             self.open.entry(start).or_default();
@@ -60,14 +56,14 @@ impl Intervals {
         }
     }
 
-    /// The interval that starts at `start`, which opens, has spans of `trace`.
+    /// The part that starts at `start`, which opens, has spans of `trace`.
     pub(super) fn note(&mut self, start: i64, trace: u128) {
         self.open.entry(start).or_default().push(trace);
         self.noted += 1;
         self.last = Some(start);
     }
 
-    /// Traces that open intervals know of, some twice.
+    /// Traces that open parts know of, some twice.
     pub(super) fn noted(&self) -> usize {
         self.noted
     }
@@ -84,21 +80,30 @@ impl Intervals {
         }
     }
 
-    /// Closes the oldest interval that ends at or before `watermark`: its start and its traces, in a fixed
-    /// order, so that the same telemetry always gives the same frame.
-    pub(super) fn close_before(&mut self, watermark: i64) -> Option<(i64, Vec<u128>)> {
-        let first = self.open.first_entry()?;
-        let start = *first.key();
-        if start + self.length_ms > watermark {
+    /// Closes the oldest interval if it, so many `times` the configured length, ends at or before `watermark`. Returns
+    /// it with its traces, in a fixed order, so that the same telemetry always gives the same frame.
+    pub(super) fn close_before(
+        &mut self,
+        watermark: i64,
+        times: i64,
+    ) -> Option<(Interval, Vec<u128>)> {
+        let first = *self.open.first_key_value()?.0;
+        // On the grid of its own length, but for what was closed while intervals were shorter.
+        let whole = Interval::containing(EventTime(first), times.saturating_mul(self.length_ms));
+        let start = self.horizon.map_or(whole.start, |h| whole.start.max(EventTime(h)));
+        let interval = Interval { start, end: whole.end };
+        if interval.end.0 > watermark {
             return None;
         }
-        self.horizon = Some(start + self.length_ms);
+        self.horizon = Some(interval.end.0);
         self.last = None;
-        let mut traces = first.remove();
+        let later = self.open.split_off(&interval.end.0);
+        let parts = std::mem::replace(&mut self.open, later);
+        let mut traces: Vec<u128> = parts.into_values().flatten().collect();
         self.noted -= traces.len();
         traces.sort_unstable();
         traces.dedup();
-        Some((start, traces))
+        Some((interval, traces))
     }
 
     /// Data before this moment comes too late.
@@ -106,7 +111,7 @@ impl Intervals {
         self.horizon.map(EventTime)
     }
 
-    /// Open intervals.
+    /// Open parts.
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }
@@ -115,6 +120,10 @@ impl Intervals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn interval(start: i64, end: i64) -> Interval {
+        Interval { start: EventTime(start), end: EventTime(end) }
+    }
 
     #[test]
     fn closed_intervals_stay_closed_and_gaps_count_against_the_limit() {
@@ -128,8 +137,8 @@ mod tests {
         assert_eq!(intervals.admit(EventTime(20_000)), Err("intervals_full"));
         assert_eq!(intervals.admit(EventTime(7_000)), Err("intervals_full"));
         assert_eq!(intervals.admit(EventTime(9_999)), Ok(9_000));
-        assert_eq!(intervals.close_before(5_999), None);
-        assert_eq!(intervals.close_before(6_000), Some((5_000, vec![1])));
+        assert_eq!(intervals.close_before(5_999, 1), None);
+        assert_eq!(intervals.close_before(6_000, 1), Some((interval(5_000, 6_000), vec![1])));
         assert_eq!(intervals.admit(EventTime(5_500)), Err("late"));
         assert_eq!(intervals.admit(EventTime(20_000)), Ok(20_000));
     }
@@ -143,7 +152,27 @@ mod tests {
         }
         intervals.forget(|trace| trace % 2 == 1);
         assert_eq!(intervals.noted(), 4);
-        assert_eq!(intervals.close_before(1000), Some((0, vec![1, 3])));
+        assert_eq!(intervals.close_before(1000, 1), Some((interval(0, 1000), vec![1, 3])));
         assert_eq!(intervals.noted(), 2);
+    }
+
+    #[test]
+    fn an_interval_of_several_parts_closes_when_the_last_is_over_and_knows_a_trace_once() {
+        let mut intervals = Intervals::new(1000, 9);
+        let note = |intervals: &mut Intervals, t: i64, trace| {
+            let start = intervals.admit(EventTime(t)).unwrap();
+            intervals.note(start, trace);
+        };
+        for (t, trace) in [(4_100, 7), (5_000, 8), (7_900, 7), (8_000, 9)] {
+            note(&mut intervals, t, trace);
+        }
+        assert_eq!(intervals.close_before(7_999, 4), None);
+        assert_eq!(intervals.close_before(8_000, 4), Some((interval(4_000, 8_000), vec![7, 8])));
+        assert_eq!((intervals.len(), intervals.noted()), (1, 1));
+        // Shorter ones, then a longer one: it has what is left of its place on the grid.
+        assert_eq!(intervals.close_before(9_000, 1), Some((interval(8_000, 9_000), vec![9])));
+        assert_eq!(intervals.admit(EventTime(8_500)), Err("late"));
+        note(&mut intervals, 11_000, 5);
+        assert_eq!(intervals.close_before(12_000, 4), Some((interval(9_000, 12_000), vec![5])));
     }
 }

@@ -65,8 +65,10 @@ pub struct Metrics {
     pub histograms: Gauge,
     /// What the history takes, about.
     pub history_bytes: Gauge,
-    /// Open intervals.
+    /// Open intervals, counted in the configured length.
     pub open_intervals: Gauge,
+    /// How long the next interval will be, seconds.
+    pub interval_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
     /// Event-time watermark, seconds since the epoch.
     pub watermark_seconds: Gauge,
     /// Share of halves placed in the newest frame.
@@ -136,7 +138,16 @@ impl Metrics {
             "What the closed intervals in memory take, about",
             m.history_bytes.clone(),
         );
-        r.register("open_intervals", "Open intervals", m.open_intervals.clone());
+        r.register(
+            "open_intervals",
+            "Open intervals, counted in the configured length",
+            m.open_intervals.clone(),
+        );
+        r.register(
+            "interval_seconds",
+            "How long the next interval will be",
+            m.interval_seconds.clone(),
+        );
         r.register(
             "watermark_timestamp_seconds",
             "Event-time watermark, seconds since the epoch",

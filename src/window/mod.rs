@@ -16,6 +16,7 @@ mod intervals;
 mod memory;
 mod metrics;
 mod names;
+mod pace;
 mod pair;
 mod relations;
 mod resources;

@@ -7,7 +7,9 @@ use super::followed::{Followed, Seen, Slot};
 use super::row::{Row, percentiles, value};
 use super::series::SeriesState;
 use super::target::{Binder, Target};
-use crate::data::{FeatureSpec, FeatureWindow, Labels, Name, Replica, Series, ServiceWindow};
+use crate::data::{
+    FeatureSpec, FeatureWindow, Interval, Labels, Name, Replica, Series, ServiceWindow,
+};
 use crate::hash::{HashMap, HashSet};
 
 /// Intervals of silence after which a series gives way to others when there is no room left.
@@ -108,9 +110,10 @@ impl Resources {
         }
     }
 
-    /// The features of the interval that starts at `start_ms`; intervals close in order.
-    pub(super) fn close(&mut self, start_ms: i64) -> Vec<ServiceWindow> {
-        let table = self.followed.add_up(start_ms);
+    /// The features of `interval`; intervals close in order.
+    pub(super) fn close(&mut self, interval: Interval) -> Vec<ServiceWindow> {
+        let start_ms = interval.start.0;
+        let table = self.followed.add_up(interval);
         let stale_ms = self.stale_ms;
         // Spans name the host as operators do; the host part of `instance` is only an address.
         let mut hosts = BTreeSet::new();
@@ -250,7 +253,7 @@ fn name_hosts(rest: &mut HashMap<Target, Row>, hosts: &BTreeSet<(Name, Name)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Sample;
+    use crate::data::{EventTime, Sample};
 
     fn feed(
         r: &mut Resources,
@@ -265,6 +268,11 @@ mod tests {
         let state = r.state(slot).unwrap();
         let sample = |(time_ms, value): &(i64, f64)| Sample { time_ms: *time_ms, value: *value };
         samples.iter().map(sample).try_for_each(|s| state.push(s))
+    }
+
+    /// Closes the interval of 30 s that starts at `start_ms`.
+    fn close(r: &mut Resources, start_ms: i64) -> Vec<ServiceWindow> {
+        r.close(Interval::containing(EventTime(start_ms), 30_000))
     }
 
     fn feature<'a>(windows: &'a [ServiceWindow], service: &str, name: &str) -> &'a FeatureWindow {
@@ -289,7 +297,7 @@ mod tests {
                 assert_eq!(feed(&mut r, &labels, &[(0, 0.0), (30_000, end)]), Ok(()));
             }
         }
-        let windows = r.close(0);
+        let windows = close(&mut r, 0);
         let f = feature(&windows, "cart", "cpu_throttled_ratio");
         assert_eq!(f.by_replica, [Some(0.1), Some(0.5)]);
         assert!((f.percentiles[0] - 0.3).abs() < 1e-9 && f.percentiles[2] == 0.5);
@@ -302,7 +310,7 @@ mod tests {
         let pressure =
             [("__name__", "node_pressure_cpu_waiting_seconds_total"), ("instance", "n1:9100")];
         feed(&mut r, &pressure, &[(0, 0.0), (30_000, 6.0)]).unwrap();
-        assert_eq!(feature(&r.close(0), "cart", "node_cpu_pressure").by_replica, [Some(0.2)]);
+        assert_eq!(feature(&close(&mut r, 0), "cart", "node_cpu_pressure").by_replica, [Some(0.2)]);
     }
 
     /// As blackbox exporter 0.23 says of a ping that is answered and of one that is not. Its other phases take time.
@@ -315,7 +323,7 @@ mod tests {
         feed(&mut r, &ping("rtt"), &[(1_000, 0.000_281_819), (16_000, 0.0)]).unwrap();
         assert_eq!(feed(&mut r, &ping("setup"), &[(1_000, 0.000_2)]), Err("unbound"));
         let at = |r: &mut Resources, start| {
-            let windows = r.close(start);
+            let windows = close(r, start);
             let window = windows.into_iter().find(|w| &*w.service == "cart").unwrap();
             window
                 .features
@@ -346,7 +354,7 @@ mod tests {
             ("instance", "10.0.0.7:9100"),
         ];
         feed(&mut r, &pressure, &[(0, 0.0), (30_000, 6.0)]).unwrap();
-        let windows = r.close(0);
+        let windows = close(&mut r, 0);
         for (service, replica) in [("stock", "stock-0"), ("cart", "cart-0")] {
             let of = feature(&windows, service, "node_cpu_pressure");
             assert_eq!(of.by_replica, [Some(0.2)], "{service}");
@@ -369,7 +377,7 @@ mod tests {
         for node in ["n1", "n2"] {
             feed(&mut r, &on(node), &[(hour, 0.0), (hour + 30_000, 15.0)]).unwrap();
         }
-        let windows = r.close(hour);
+        let windows = close(&mut r, hour);
         assert_eq!(windows[0].replicas, [Replica { name: "cart-b".into(), node: "n2".into() }]);
     }
 
@@ -379,10 +387,10 @@ mod tests {
         let own = |job| [("__name__", "process_resident_memory_bytes"), ("job", job)];
         assert_eq!(feed(&mut r, &own("a"), &[(0, 1.0)]), Ok(()));
         assert_eq!(feed(&mut r, &own("b"), &[(0, 1.0)]), Err("limit"));
-        r.close(0);
-        r.close(60_000);
+        close(&mut r, 0);
+        close(&mut r, 60_000);
         assert_eq!(feed(&mut r, &own("b"), &[(90_000, 1.0)]), Err("limit"));
-        r.close(90_000);
+        close(&mut r, 90_000);
         assert_eq!(feed(&mut r, &own("b"), &[(120_000, 1.0)]), Ok(()));
     }
 
@@ -400,7 +408,7 @@ mod tests {
             (2, 4),
             "what waits for its interval to close stays"
         );
-        r.close(0);
+        close(&mut r, 0);
         r.relieve(1_000_000);
         assert_eq!((r.len(), r.followed.weight()), (0, 0));
     }
@@ -411,7 +419,7 @@ mod tests {
         let own = [("__name__", "process_resident_memory_bytes"), ("job", "a")];
         feed(&mut r, &own, &[(0, 1.0)]).unwrap();
         for (start, left) in [(0, 1), (300_000, 1), (330_000, 0)] {
-            r.close(start);
+            close(&mut r, start);
             assert_eq!(r.len(), left, "{start}");
         }
     }

@@ -1,7 +1,7 @@
 //! Values of one series by interval: counter rates with reset detection, gauge means, and of times that somebody
 //! measured the share that was lost.
 
-use crate::data::{MetricKind, Sample};
+use crate::data::{Interval, MetricKind, Sample};
 
 /// Intervals a series keeps open; older cells are taken first.
 const CELLS_MAX: usize = 64;
@@ -162,20 +162,31 @@ impl SeriesState {
         &mut self.older[at]
     }
 
-    /// The value in the interval that starts at `start_ms`, which is being closed: rate per second
-    /// or mean, or the last known one while the series lives. Intervals must be closed in order.
-    pub(super) fn close(&mut self, start_ms: i64) -> Option<f64> {
-        let mut cells = self.older.iter().chain(&self.newest);
-        let cell = cells.find(|c| c.start_ms == start_ms && !c.is_empty()).copied();
-        self.older.retain(|c| c.start_ms > start_ms);
-        self.newest = self.newest.filter(|c| c.start_ms > start_ms);
-        if let Some(cell) = cell {
+    /// The value in `interval`, which is being closed: rate per second or mean, or the last known one while the
+    /// series lives. Intervals must be closed in order.
+    pub(super) fn close(&mut self, interval: Interval) -> Option<f64> {
+        let (start_ms, end_ms) = (interval.start.0, interval.end.0);
+        let cell = self.between(start_ms, end_ms);
+        self.older.retain(|c| c.start_ms >= end_ms);
+        self.newest = self.newest.filter(|c| c.start_ms >= end_ms);
+        if !cell.is_empty() {
             self.carried = Some(cell.sum / cell.weight).filter(|v| v.is_finite());
             self.lost = Some(cell.lost / (cell.weight + cell.lost));
         } else if self.ended || self.is_idle(start_ms) {
             (self.carried, self.lost) = (None, None);
         }
         self.carried
+    }
+
+    /// All cells from `start_ms` to before `end_ms` in one.
+    fn between(&self, start_ms: i64, end_ms: i64) -> Cell {
+        let mut all = Cell { start_ms, ..Cell::default() };
+        let cells = self.older.iter().chain(&self.newest);
+        for cell in cells.filter(|c| (start_ms..end_ms).contains(&c.start_ms)) {
+            all += (cell.sum, cell.weight);
+            all.lost += cell.lost;
+        }
+        all
     }
 
     /// The share of the samples of the interval that was closed last for which nothing was measured.
@@ -199,7 +210,7 @@ impl SeriesState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::STALE_NAN_BITS;
+    use crate::data::{EventTime, STALE_NAN_BITS};
 
     const STALE: i64 = 300_000;
 
@@ -212,27 +223,45 @@ mod tests {
         state
     }
 
+    /// Closes the interval of 30 s that starts at `start_ms`.
+    fn close(s: &mut SeriesState, start_ms: i64) -> Option<f64> {
+        s.close(Interval::containing(EventTime(start_ms), 30_000))
+    }
+
     #[test]
     fn a_counter_becomes_a_rate_and_survives_a_reset() {
         let mut s = fed(MetricKind::Counter, &[(0, 100.0), (15_000, 130.0), (30_000, 30.0)]);
         // 30 in the first half, then a restart from zero to 30 in the second.
-        assert_eq!(s.close(0), Some(2.0));
+        assert_eq!(close(&mut s, 0), Some(2.0));
     }
 
     #[test]
     fn a_scrape_slower_than_the_interval_covers_every_interval() {
         let mut s = fed(MetricKind::Counter, &[(10_000, 0.0), (70_000, 60.0)]);
         for start in [0, 30_000, 60_000] {
-            assert_eq!(s.close(start), Some(1.0), "interval at {start}");
+            assert_eq!(close(&mut s, start), Some(1.0), "interval at {start}");
         }
+    }
+
+    #[test]
+    fn an_interval_of_several_parts_has_the_mean_of_them_by_what_they_weigh() {
+        let two_minutes = Interval::containing(EventTime(0), 120_000);
+        let gauge = [(1_000, 2.0), (16_000, 4.0), (31_000, 9.0), (121_000, 7.0)];
+        let mut s = fed(MetricKind::Gauge, &gauge);
+        assert_eq!((s.close(two_minutes), s.lost()), (Some(5.0), Some(0.0)));
+        assert_eq!(close(&mut s, 120_000), Some(7.0));
+        let mut s = fed(MetricKind::Counter, &[(0, 0.0), (60_000, 30.0), (120_000, 150.0)]);
+        assert_eq!(s.close(two_minutes), Some(1.25));
+        let mut s = fed(MetricKind::Duration, &[(1_000, 0.5), (31_000, 0.0), (61_000, 0.0)]);
+        assert_eq!((s.close(two_minutes), s.lost()), (Some(0.5), Some(2.0 / 3.0)));
     }
 
     #[test]
     fn a_gauge_is_its_mean_and_is_carried_forward_until_stale() {
         let mut s = fed(MetricKind::Gauge, &[(1_000, 2.0), (16_000, 4.0)]);
-        assert_eq!(s.close(0), Some(3.0));
-        assert_eq!(s.close(300_000), Some(3.0));
-        assert_eq!(s.close(330_000), None);
+        assert_eq!(close(&mut s, 0), Some(3.0));
+        assert_eq!(close(&mut s, 300_000), Some(3.0));
+        assert_eq!(close(&mut s, 330_000), None);
     }
 
     /// What blackbox exporter says of pings: the second and the third are lost.
@@ -240,34 +269,34 @@ mod tests {
     fn a_lost_ping_is_no_fast_one() {
         let pings = [(1_000, 0.25), (11_000, 0.0), (21_000, 0.0), (29_000, 0.75)];
         let mut s = fed(MetricKind::Duration, &pings);
-        assert_eq!((s.close(0), s.lost()), (Some(0.5), Some(0.5)));
+        assert_eq!((close(&mut s, 0), s.lost()), (Some(0.5), Some(0.5)));
         // Where all are lost there is nothing that could be carried on.
         let mut s = fed(MetricKind::Duration, &[(1_000, 0.25), (31_000, 0.0)]);
-        assert_eq!((s.close(0), s.lost()), (Some(0.25), Some(0.0)));
-        assert_eq!((s.close(30_000), s.lost()), (None, Some(1.0)));
-        assert_eq!((s.close(60_000), s.lost()), (None, Some(1.0)));
-        assert_eq!((s.close(360_000), s.lost()), (None, None), "until the series is stale");
-        assert_eq!(fed(MetricKind::Gauge, &pings).close(0), Some(0.25), "others may be zero");
+        assert_eq!((close(&mut s, 0), s.lost()), (Some(0.25), Some(0.0)));
+        assert_eq!((close(&mut s, 30_000), s.lost()), (None, Some(1.0)));
+        assert_eq!((close(&mut s, 60_000), s.lost()), (None, Some(1.0)));
+        assert_eq!((close(&mut s, 360_000), s.lost()), (None, None), "until the series is stale");
+        assert_eq!(close(&mut fed(MetricKind::Gauge, &pings), 0), Some(0.25), "others may be zero");
     }
 
     #[test]
     fn a_stale_marker_ends_the_series_at_once() {
         let end = f64::from_bits(STALE_NAN_BITS);
         let mut s = fed(MetricKind::Gauge, &[(1_000, 2.0), (31_000, end)]);
-        assert_eq!(s.close(0), Some(2.0));
-        assert_eq!(s.close(30_000), None);
+        assert_eq!(close(&mut s, 0), Some(2.0));
+        assert_eq!(close(&mut s, 30_000), None);
         let mut s =
             fed(MetricKind::Counter, &[(0, 9.0), (15_000, end), (20_000, 5.0), (30_000, 15.0)]);
-        assert_eq!(s.close(0), Some(1.0));
+        assert_eq!(close(&mut s, 0), Some(1.0));
     }
 
     #[test]
     fn cells_of_intervals_that_wait_are_kept_apart_and_the_oldest_go() {
         let every: Vec<(i64, f64)> = (0..100).map(|n| (n * 30_000 + 1, n as f64)).collect();
         let mut s = fed(MetricKind::Gauge, &every);
-        assert_eq!(s.close(35 * 30_000), None);
+        assert_eq!(close(&mut s, 35 * 30_000), None);
         for n in [36, 37, 98, 99] {
-            assert_eq!(s.close(n * 30_000), Some(n as f64), "{n}");
+            assert_eq!(close(&mut s, n * 30_000), Some(n as f64), "{n}");
         }
         assert!(s.is_silent(i64::MAX));
     }
@@ -277,7 +306,7 @@ mod tests {
         let once = [(0, 0.0), (15_000, 15.0), (30_000, 30.0)];
         let twice = [(0, 0.0), (15_000, 15.0), (15_000, 15.0), (0, 0.0), (30_000, 30.0)];
         for samples in [&once[..], &twice[..]] {
-            assert_eq!(fed(MetricKind::Counter, samples).close(0), Some(1.0));
+            assert_eq!(close(&mut fed(MetricKind::Counter, samples), 0), Some(1.0));
         }
     }
 }

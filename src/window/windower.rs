@@ -8,6 +8,7 @@ use super::intervals::Intervals;
 use super::memory::Memory;
 use super::metrics::{HalfLabels, Metrics, ReasonLabels};
 use super::names::{Id, Names, Recent};
+use super::pace::Pace;
 use super::pair::Pairing;
 use super::resources::Resources;
 use super::rpcs::{self, Closed};
@@ -24,7 +25,9 @@ pub struct Progress {
     pub watermark: Option<EventTime>,
     /// Data before this moment comes too late.
     pub horizon: Option<EventTime>,
-    /// Open intervals.
+    /// How long the next interval will be, milliseconds.
+    pub interval_ms: i64,
+    /// Open parts of it and of later ones.
     pub open: usize,
     /// Frames closed since the start.
     pub closed: u64,
@@ -114,6 +117,7 @@ pub(super) fn follow_histograms(config: &Config) -> Histograms {
 pub struct Windower {
     pub(super) config: Config,
     pub(super) intervals: Intervals,
+    pace: Pace,
     watermark: Watermark,
     pub(super) names: Names,
     recent: Recent,
@@ -134,6 +138,7 @@ impl Windower {
         Self {
             histograms: follow_histograms(config),
             intervals: Intervals::new(ms(config.interval), config.open_intervals_max),
+            pace: Pace::new(config),
             watermark: Watermark::new(ms(config.lateness)),
             traces: Traces::new(config.spans_waiting_max),
             names: Names::default(),
@@ -148,10 +153,13 @@ impl Windower {
         }
     }
 
-    /// Nothing before `horizon` is taken any more: frames up to there are closed already.
+    /// Goes on after `frames`, oldest first: nothing before the end of the last is taken any more.
     #[must_use]
-    pub fn resume_at(mut self, horizon: EventTime) -> Self {
-        self.intervals.resume_at(horizon);
+    pub fn resume_after<'a>(mut self, frames: impl IntoIterator<Item = &'a Frame>) -> Self {
+        for frame in frames {
+            self.intervals.resume_at(frame.interval.end);
+            self.pace.observe(frame);
+        }
         self
     }
 
@@ -279,16 +287,21 @@ impl Windower {
     pub fn close(&mut self, now: Duration) -> Vec<Frame> {
         let Some(watermark) = self.watermark.advance(now) else { return Vec::new() };
         let mut frames = Vec::new();
-        while let Some((start, traces)) = self.intervals.close_before(watermark) {
-            frames.push(self.close_interval(start, &traces, watermark));
+        while let Some((interval, traces)) =
+            self.intervals.close_before(watermark, self.pace.times())
+        {
+            let frame = self.close_interval(interval, &traces, watermark);
+            self.pace.observe(&frame);
+            frames.push(frame);
         }
         self.metrics.open_intervals.set(self.intervals.len() as i64);
+        self.metrics.interval_seconds.set(self.pace.length_ms() as f64 / 1000.0);
         self.metrics.watermark_seconds.set(watermark / 1000);
         frames
     }
 
-    fn close_interval(&mut self, start: i64, traces: &[u128], watermark: i64) -> Frame {
-        let end = start + self.intervals.length_ms();
+    fn close_interval(&mut self, interval: Interval, traces: &[u128], watermark: i64) -> Frame {
+        let end = interval.end.0;
         let mut whole = Pairing::default();
         // There are no more calls than spans, and room that is not used costs nothing but addresses: without
         // it, calls are held twice whenever there is no more room.
@@ -309,25 +322,25 @@ impl Windower {
             rpcs::close(&whole.calls, &self.skews, limits, &self.names);
         drop(whole);
         self.metrics.rpcs_overflowed.inc_by(overflowed);
-        let rpcs = self.complete(rpcs, start, watermark);
+        let rpcs = self.complete(rpcs, interval, watermark);
         self.traces.forget(end.saturating_sub(ms(self.config.lateness)));
         if self.names.has_doubled() {
             self.sweep();
         }
         self.closed += 1;
         self.metrics.frames.inc();
-        Frame {
-            interval: Interval { start: EventTime(start), end: EventTime(end) },
-            rpcs,
-            services: self.resources.close(start),
-            completeness,
-        }
+        Frame { interval, rpcs, services: self.resources.close(interval), completeness }
     }
 
     /// Adds the RPCs that histograms show and spans do not.
-    fn complete(&mut self, mut rpcs: Vec<RpcWindow>, start: i64, watermark: i64) -> Vec<RpcWindow> {
+    fn complete(
+        &mut self,
+        mut rpcs: Vec<RpcWindow>,
+        interval: Interval,
+        watermark: i64,
+    ) -> Vec<RpcWindow> {
         let ops_max = self.config.operations_max;
-        let mut assembled = self.histograms.close(start, watermark, &rpcs, ops_max);
+        let mut assembled = self.histograms.close(interval, watermark, &rpcs, ops_max);
         self.metrics.count_assembled(&assembled);
         let room = self.config.rpcs_max.saturating_sub(rpcs.len());
         if assembled.rpcs.len() > room {
@@ -363,6 +376,7 @@ impl Windower {
         Progress {
             watermark: self.watermark.current().map(EventTime),
             horizon: self.intervals.horizon(),
+            interval_ms: self.pace.length_ms(),
             open: self.intervals.len(),
             closed: self.closed,
         }

@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("delivery", "data"),
     // Stages side by side. `graph` is the vocabulary that model, diagnose and report share.
     ("receive", "data delivery hash memory observe queue"),
-    ("window", "data duration hash memory observe queue"),
+    ("window", "data duration hash memory observe queue stats"),
     ("graph", "data"),
     ("model", "data duration graph observe parallel stats"),
     ("diagnose", "data delivery duration graph observe parallel stats"),

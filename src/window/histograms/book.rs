@@ -4,7 +4,7 @@ use super::assemble::{Assembled, Ends, Gathered};
 use super::config::Config;
 use super::convention::{Binding, Known, bind, known};
 use super::state::State;
-use crate::data::{Histogram, Labels, Name, RpcWindow, Sample, Series};
+use crate::data::{Histogram, Interval, Labels, Name, RpcWindow, Sample, Series};
 use crate::hash::HashMap;
 
 /// What a histogram takes beside its state and its labels: its place in the table and what it is bound to.
@@ -156,11 +156,11 @@ impl Histograms {
         }
     }
 
-    /// The RPCs of the interval that starts at `start_ms` which `spans`, the RPCs of the same interval,
-    /// do not show; intervals close in order. Nothing up to `watermark_ms` is to be waited for.
+    /// The RPCs of `interval` which `spans`, the RPCs of the same interval, do not show; intervals close in order.
+    /// Nothing up to `watermark_ms` is to be waited for.
     pub(in crate::window) fn close(
         &mut self,
-        start_ms: i64,
+        interval: Interval,
         watermark_ms: i64,
         spans: &[RpcWindow],
         operations_max: usize,
@@ -170,7 +170,7 @@ impl Histograms {
         }
         let mut gathered = Gathered::default();
         let close = |(labels, (binding, state)): (&Labels, &mut (Binding, State))| {
-            let (grown, weight) = state.close(start_ms, watermark_ms)?;
+            let (grown, weight) = state.close(interval, watermark_ms)?;
             Some((labels.clone(), binding.clone(), grown, weight))
         };
         let mut grown: Vec<_> = self.followed.iter_mut().filter_map(close).collect();
@@ -179,6 +179,7 @@ impl Histograms {
         for (_, binding, grown, weight) in &grown {
             gathered.add(binding, grown, *weight);
         }
+        let start_ms = interval.start.0;
         self.forget(start_ms, self.stale_ms);
         self.remember(start_ms, spans, &gathered);
         gathered.assemble(

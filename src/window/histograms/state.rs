@@ -29,6 +29,14 @@ pub(super) struct Grown {
     pub(super) total: f64,
 }
 
+impl Grown {
+    fn add(&mut self, other: &Self) {
+        self.covered_ms += other.covered_ms;
+        self.values.merge(&other.values, 1.0, 1.0);
+        self.total += other.total;
+    }
+}
+
 /// State of one histogram.
 #[derive(Debug)]
 pub(super) struct State {
@@ -203,22 +211,28 @@ impl State {
         &mut self.grown[at]
     }
 
-    /// What was added in the interval that starts at `start_ms`, which is being closed, and by how much
-    /// to multiply it for the part of the interval that no two scrapes enclose. Intervals must be closed
-    /// in order; nothing up to `watermark_ms` is to be waited for.
-    pub(super) fn close(&mut self, start_ms: i64, watermark_ms: i64) -> Option<(Grown, f64)> {
+    /// What was added in `interval`, which is being closed, and by how much to multiply it for the part of the
+    /// interval that no two scrapes enclose. Intervals must be closed in order; nothing up to `watermark_ms` is
+    /// to be waited for.
+    pub(super) fn close(&mut self, interval: Interval, watermark_ms: i64) -> Option<(Grown, f64)> {
         // A scrape after the watermark helps when all of it is there already.
         while let Some(next) = self.waiting.front()
             && (next.time.0 <= watermark_ms || next.is_whole(self.last.as_ref()))
         {
             self.count_oldest();
         }
-        let found = self.grown.iter().position(|g| g.start_ms == start_ms);
-        let grown = found.map(|at| self.grown.swap_remove(at));
-        self.grown.retain(|g| g.start_ms > start_ms);
+        let (start_ms, end_ms) = (interval.start.0, interval.end.0);
+        let mut grown: Option<Grown> = None;
+        for part in self.grown.extract_if(.., |g| g.start_ms < end_ms) {
+            match &mut grown {
+                _ if part.start_ms < start_ms => {}
+                Some(grown) => grown.add(&part),
+                None => grown = Some(part),
+            }
+        }
         self.weigh();
         let grown = grown.filter(|g| g.total > 0.0)?;
-        let covered = grown.covered_ms as f64 / self.interval_ms as f64;
+        let covered = grown.covered_ms as f64 / (end_ms - start_ms) as f64;
         Some((grown, 1.0 / covered.max(COVERED_MIN)))
     }
 

@@ -2,5 +2,6 @@
 
 mod given_up;
 mod limits;
+mod longer;
 mod pairing;
 mod scene;
