@@ -18,7 +18,13 @@ pub struct Feed {
 impl Feed {
     /// Windows of `interval`.
     pub fn new(interval: Duration) -> Self {
-        let config = Config { interval, lateness: Duration::from_secs(1), ..Config::default() };
+        Self::growing(interval, Duration::ZERO)
+    }
+
+    /// Windows of `interval`, which may grow to `interval_max` where few requests are seen.
+    pub fn growing(interval: Duration, interval_max: Duration) -> Self {
+        let lateness = Duration::from_secs(1);
+        let config = Config { interval, interval_max, lateness, ..Config::default() };
         Self { windower: Windower::new(&config, Metrics::default()), graph: None }
     }
 

@@ -51,6 +51,8 @@ pub struct Record {
 pub struct Violation {
     /// Index of its frame.
     pub frame: usize,
+    /// When the simulated interval began: as the frame, unless that is of several.
+    pub start: EventTime,
     /// What happened.
     pub minute: Minute,
     /// Who was to blame.
@@ -244,9 +246,10 @@ fn violations(
     blames: &BTreeMap<EventTime, (Blame, Option<Arc<Frame>>)>,
 ) -> Vec<Violation> {
     let of = |(frame, f): (usize, &Arc<Frame>)| {
-        let (blame, without) = blames.get(&f.interval.start)?.clone();
-        let minute = minutes.get(&f.interval.start)?.clone();
-        shown(f).then_some(Violation { frame, minute, blame, without })
+        let (start, (blame, without)) = blames.range(f.interval.start..f.interval.end).next()?;
+        let (minute, start) = (minutes.get(start)?.clone(), *start);
+        let (blame, without) = (blame.clone(), without.clone());
+        shown(f).then_some(Violation { frame, start, minute, blame, without })
     };
     frames.iter().enumerate().filter_map(of).collect()
 }

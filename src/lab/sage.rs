@@ -79,7 +79,7 @@ pub fn examine_late(
 ) -> Outcome {
     let config = diagnose::Config::default();
     let ask = |violation: &Violation| {
-        let fires = record.frames[violation.frame].interval.start.plus(late);
+        let fires = violation.start.plus(late);
         let closed = record.frames.iter().take_while(|f| f.interval.start <= fires).count();
         let alert = alert(record, fires);
         question(record, model, &alert, &record.frames[..closed], &config)
@@ -90,7 +90,7 @@ pub fn examine_late(
 /// The first violation of every episode whose faults still hold `holds` after it began.
 fn episodes(record: &Record, holds: Duration) -> Vec<Violation> {
     let faults = |v: &Violation, later: Duration| {
-        let at = record.frames[v.frame].interval.start.plus(later);
+        let at = v.start.plus(later);
         let minute = record.minutes.range(..=at).next_back().map(|(_, minute)| minute);
         let harmful = |m: &super::schedule::Minute| -> Vec<_> {
             m.faults.iter().filter(|f| !f.kind.is_bystander()).copied().collect()

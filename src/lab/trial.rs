@@ -18,6 +18,8 @@ pub struct Trial {
     pub histograms: Option<Buckets>,
     /// Length of an interval.
     pub interval: Duration,
+    /// What it may grow to where few requests are traced; zero: it does not.
+    pub interval_max: Duration,
     /// Target and alerts come from somebody who sees every request, and not from the traced ones.
     pub all_alerts: bool,
     /// Intervals trained on.
@@ -61,6 +63,7 @@ impl Trial {
             observe: SimConfig { trace_ratio: Self::TRACED, ..SimConfig::default() },
             histograms: None,
             interval: Self::INTERVAL,
+            interval_max: Duration::ZERO,
             all_alerts: false,
             train,
             test,
@@ -74,7 +77,7 @@ impl Trial {
 
     /// Windows that see what this trial lets them see.
     pub(super) fn feed(&self) -> Feed {
-        let feed = Feed::new(self.interval);
+        let feed = Feed::growing(self.interval, self.interval_max);
         match self.histograms {
             Some(buckets) => {
                 feed.without_spans(ServiceGraph::new(buckets, self.observe.scrape_every))

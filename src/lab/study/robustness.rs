@@ -15,7 +15,8 @@ use crate::lab::sim::AppSpec;
 use crate::lab::{Drift, Outcome, Trial, Weather, examine, examine_late, learn};
 
 /// How late an alert begins to fire, seconds.
-const LATE_S: [u64; 3] = [0, 60, 300];
+const LATE_S: [u64; 3] = [0, 60, LATEST_S];
+const LATEST_S: u64 = 300;
 /// Intervals that episodes last when alerts are late: one more than the latest alert needs.
 const LASTING: usize = 12;
 /// Share of the samples that get lost.
@@ -24,6 +25,10 @@ const MISSING: f64 = 0.1;
 const SKEW_MS: f64 = 50.0;
 /// Load in the test, relative to that of the training.
 const LOAD: f64 = 1.5;
+/// Share of the requests that is traced where they are few: about a dozen an interval.
+const FEW: f64 = 0.003;
+/// What intervals may then grow to, seconds: not at all, or to hold a few dozen.
+const GROWN_S: [u64; 2] = [0, 120];
 
 /// One way to be disturbed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,9 +46,12 @@ enum Trouble {
     Load,
     /// The alert begins to fire so many seconds after the violation began; episodes are long.
     Late(u64),
+    /// A dozen requests are traced in an interval, which may grow to so many seconds; somebody who sees all of them
+    /// raises the alert, as late as the latest; episodes are long.
+    Few(u64),
 }
 
-const ALL: [Trouble; 9] = [
+const ALL: [Trouble; 11] = [
     Trouble::Nothing,
     Trouble::Missing,
     Trouble::Skew,
@@ -53,6 +61,8 @@ const ALL: [Trouble; 9] = [
     Trouble::Late(LATE_S[0]),
     Trouble::Late(LATE_S[1]),
     Trouble::Late(LATE_S[2]),
+    Trouble::Few(GROWN_S[0]),
+    Trouble::Few(GROWN_S[1]),
 ];
 
 impl Trouble {
@@ -65,12 +75,18 @@ impl Trouble {
             Self::Removed => "a replica less of everything".into(),
             Self::Load => format!("load times {LOAD}"),
             Self::Late(s) => format!("long episodes, alert {s} s late"),
+            Self::Few(0) => format!("the same, {} % traced", 100.0 * FEW),
+            Self::Few(s) => format!("the same, intervals of up to {s} s"),
         }
     }
 
     /// What its accuracy is compared with.
     fn reference(self) -> Self {
-        if matches!(self, Self::Late(_)) { Self::Late(LATE_S[0]) } else { Self::Nothing }
+        match self {
+            Self::Late(_) => Self::Late(LATE_S[0]),
+            Self::Few(_) => Self::Late(LATEST_S),
+            _ => Self::Nothing,
+        }
     }
 
     /// `trial`, disturbed.
@@ -85,6 +101,12 @@ impl Trouble {
                 trial.drift.spec = Some(std::mem::replace(&mut trial.spec, more));
             }
             Self::Load => trial.drift.load = Some(LOAD),
+            Self::Few(grown_s) => {
+                trial = Self::Late(LATEST_S).disturb(trial);
+                trial.observe.trace_ratio = FEW;
+                trial.all_alerts = true;
+                trial.interval_max = Duration::from_secs(grown_s);
+            }
             Self::Late(_) => {
                 let weather = Weather { length: (LASTING, LASTING), ..trial.weather };
                 trial.drift = Drift { weather: Some(weather), ..Drift::default() };
@@ -124,6 +146,10 @@ pub fn robustness(options: &Options, at: &Surroundings<'_>) -> Result<Report, Fa
             let name = format!("{} {}", spec.name, trouble.name());
             let line = parts.next(&name, &params, |progress| match trouble {
                 Trouble::Late(late_s) => late(&lasting, *late_s, size, at, progress),
+                Trouble::Few(_) => {
+                    let trial = trouble.disturb(usual.clone());
+                    late(&Recorded::new(&trial), LATEST_S, size, at, progress)
+                }
                 _ => troubled(&trouble.disturb(usual.clone()), size, at, progress),
             })?;
             found.push((*trouble, line));
@@ -171,7 +197,7 @@ fn late(
     progress: &dyn Fn(f64),
 ) -> Result<Line, Failure> {
     let (record, model) = lasting.learnt(size, progress)?;
-    let times = (Duration::from_secs(late_s), Duration::from_secs(LATE_S[LATE_S.len() - 1]));
+    let times = (Duration::from_secs(late_s), Duration::from_secs(LATEST_S));
     Ok(line(&examine_late(record, model, times, at.clock)))
 }
 
