@@ -21,6 +21,9 @@ const ALPHA: f64 = 0.001;
 const SEEN_MIN: usize = 2;
 /// Newest intervals in which a known RPC must be absent.
 const ABSENT_MIN: usize = 2;
+/// A change in distributions that comes with so many missed intervals at least, and more than one of so many, is trouble.
+const MISSED_MIN: usize = 3;
+const MISSED_OF: usize = 3;
 /// A service must be this much slower or faster by itself, log units: less is within the deviation the
 /// model grants every prediction.
 const SLOWNESS_MIN: f64 = SIGMA as f64;
@@ -78,7 +81,7 @@ impl Changes {
 pub fn detect(model: &Model, frames: &[&Frame], met: &[bool]) -> Changes {
     let mut changes = Changes::default();
     let mut since = Vec::new();
-    since.extend(find_new(model, frames, &mut changes));
+    since.extend(find_new(model, frames, met, &mut changes));
     since.extend(find_gone(model, frames, &mut changes));
     since.extend(find_shifted(model, frames, met, &mut changes));
     changes.since = since.into_iter().min().unwrap_or_default();
@@ -104,12 +107,33 @@ pub(super) fn has_passed(base: &Model, changes: &Changes, frames: &[&Frame], met
     looks.len() == WINDOW && changes.services.keys().all(is_back)
 }
 
-/// RPCs the model does not know; the begin of the first interval with one.
-fn find_new(model: &Model, frames: &[&Frame], changes: &mut Changes) -> Option<EventTime> {
+/// Whether `changes` of distributions alone are trouble rather than an update: since they began the target has been
+/// missed far more often than the everyday faults of an application that has been updated would have it.
+pub(super) fn is_trouble(changes: &Changes, frames: &[&Frame], met: &[bool]) -> bool {
+    if !changes.new_rpcs.is_empty() || !changes.gone_rpcs.is_empty() {
+        return false;
+    }
+    let since = &met[frames.partition_point(|f| f.interval.start < changes.since)..];
+    let missed = since.iter().filter(|met| !**met).count();
+    missed >= MISSED_MIN && missed > since.len() / MISSED_OF
+}
+
+/// RPCs the model does not know; the begin of the first interval with one. While the target is missed, callers give up,
+/// and what a service then does for nobody looks like a request from outside.
+fn find_new(
+    model: &Model,
+    frames: &[&Frame],
+    met: &[bool],
+    changes: &mut Changes,
+) -> Option<EventTime> {
     let mut seen: BTreeMap<&RpcKey, (usize, RpcKind, EventTime)> = BTreeMap::new();
-    for frame in frames {
+    let is_known = |service: &Name| model.net.service(service).is_some();
+    for (frame, met) in frames.iter().zip(met) {
         for rpc in frame.rpcs.iter().filter(|r| r.count > 0 && model.net.rpc(&r.key).is_none()) {
             if [&rpc.key.caller, &rpc.key.callee].iter().any(|s| &***s == OVERFLOW) {
+                continue;
+            }
+            if !met && rpc.key.is_entry() && is_known(&rpc.key.callee) {
                 continue;
             }
             let entry = seen.entry(&rpc.key).or_insert((0, rpc.kind, frame.interval.start));
@@ -127,12 +151,12 @@ fn find_new(model: &Model, frames: &[&Frame], changes: &mut Changes) -> Option<E
     let mut since = None;
     for (key, (_, kind, first)) in seen.into_iter().filter(is_new) {
         changes.new_rpcs.insert(key.clone(), kind);
-        if model.net.service(&key.callee).is_none() {
+        if !is_known(&key.callee) {
             changes.blame(&key.callee, "is new".into());
         }
         if !key.is_entry() {
             changes.blame(&key.caller, format!("calls {} {}", key.callee, key.op));
-        } else if model.net.service(&key.callee).is_some() {
+        } else if is_known(&key.callee) {
             changes.blame(&key.callee, format!("serves {}", key.op));
         }
         since = Some(since.map_or(first, |s: EventTime| s.min(first)));

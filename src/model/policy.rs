@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::change::{Changes, detect, has_passed};
+use super::change::{Changes, detect, has_passed, is_trouble};
 use super::predict::Model;
 use crate::data::{EventTime, Frame};
 
@@ -83,7 +83,7 @@ impl Policy {
         let from = frames.partition_point(|f| since.is_some_and(|s| f.interval.start < s));
         let from = from.max(frames.len().saturating_sub(LOOK_BACK));
         let found = detect(model, &frames[from..], &met[from..]);
-        if !found.is_empty() {
+        if !found.is_empty() && !is_trouble(&found, frames, met) {
             self.note(found, model, frames);
         }
         let open = self.open.as_mut()?;
@@ -99,7 +99,7 @@ impl Policy {
         Some(Next::Retrain(work))
     }
 
-    /// The model from before a change that has passed, with all that came after it. Changes that began before the
+    /// The model from before a change that has passed, or turned out to be trouble, with all that came after it. Changes that began before the
     /// first of `frames`, or that all of the model knows, are no longer in doubt.
     fn passed(
         &mut self,
@@ -114,7 +114,9 @@ impl Policy {
         }
         let oldest = frames.first()?.interval.start;
         self.doubtful.retain(|work| oldest <= work.changes.since);
-        let is_over = |work: &Work| has_passed(&work.base, &work.changes, frames, met);
+        let is_over = |Work { base, changes }: &Work| {
+            has_passed(base, changes, frames, met) || is_trouble(changes, frames, met)
+        };
         let at = self.doubtful.iter().rposition(is_over)?;
         let base = self.doubtful[at].base.clone();
         self.doubtful.truncate(at);

@@ -116,6 +116,7 @@ pub async fn run(
             Some(ended) = ended.recv() => {
                 busy = false;
                 settle(ended, policy.following(), &status, &metrics, &inputs.save);
+                advise(&mut adviser, &policy, &inputs, &status, &metrics);
                 None
             }
         };
@@ -399,6 +400,7 @@ fn settle(
             metrics.failed.inc();
             status.send_modify(|s| {
                 s.state = if s.model.is_some() { ModelState::Ready } else { ModelState::Failed };
+                s.progress = 1.0;
                 s.error = Some(error.to_string());
                 s.trainings += 1;
             });

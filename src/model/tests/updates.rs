@@ -248,6 +248,24 @@ fn work_in_flight_has_a_new_normal_where_requests_take_longer() {
     assert_eq!(rise(&model, "db"), rise(&new, "db"));
 }
 
+/// Callers that give up leave what cart goes on with to nobody; a page that opens it to users does so in peace, too.
+#[test]
+fn requests_from_outside_that_come_with_missed_targets_are_no_change() {
+    let (mut town, model) = before();
+    for frame in &mut town.frames[UPDATED..] {
+        let mut window = frame.rpc(&key(LIST)).unwrap().clone();
+        window.key = RpcKey::new("user", "", "cart", "list");
+        window.kind = RpcKind::ServerOnly;
+        frame.rpcs.push(window);
+        frame.rpcs.sort_by(|a, b| a.key.cmp(&b.key));
+    }
+    let until = UPDATED + 4;
+    town.met[UPDATED..].fill(false);
+    assert!(changes(&town, &model, until).new_rpcs.is_empty());
+    town.met[UPDATED..].fill(true);
+    assert_eq!(named(&changes(&town, &model, until)), ["cart"]);
+}
+
 #[test]
 fn a_removed_service_is_gone_from_the_model() {
     let (mut town, model) = before();
@@ -311,6 +329,37 @@ fn what_has_passed_was_no_change_and_the_model_from_before_it_returns() {
     assert!(trained > 0, "it was taken for a change");
     assert_eq!(restored.len(), 1, "{restored:?}");
     assert!((after + 3..after + 9).contains(&restored[0]), "{restored:?}");
+    assert!(Arc::ptr_eq(&model, &base) && !policy.is_open());
+}
+
+/// Cart is slower for ten intervals in most of which the target is met, and then so slow that it is missed.
+#[test]
+fn what_ends_in_missed_targets_was_no_change_and_the_model_from_before_it_finds_out_why() {
+    let (mut town, model) = before();
+    slow_cart(&mut town, 6.0);
+    let missed = UPDATED + 10;
+    town.met[missed..].fill(false);
+    let frames = town.frames();
+    let (mut policy, base) = (Policy::default(), Arc::new(model));
+    let mut model = base.clone();
+    let mut said = Vec::new();
+    for until in UPDATED - 10..=town.frames.len() {
+        match policy.observe(&model, &frames[..until], &town.met[..until]) {
+            Some(Next::Retrain(work)) => {
+                said.push((until, "retrain"));
+                model = Arc::new(update(&town, &work.base, &work.changes, until));
+            }
+            Some(Next::Restore(before)) => {
+                said.push((until, "restore"));
+                model = before;
+            }
+            None => {}
+        }
+    }
+    let (restored, last) = said.pop().unwrap();
+    assert!(said.iter().any(|(at, _)| *at <= missed), "it was taken for a change: {said:?}");
+    assert!(said.iter().all(|(_, what)| *what == "retrain"), "{said:?}");
+    assert!(last == "restore" && (missed + 2..missed + 8).contains(&restored), "{restored}");
     assert!(Arc::ptr_eq(&model, &base) && !policy.is_open());
 }
 
