@@ -160,6 +160,9 @@ fn told(spec: &AppSpec, case: &Case) -> Option<(f64, f64)> {
     let mut harmful = case.violation.minute.faults.iter().filter(|f| !f.kind.is_bystander());
     let (Some(fault), None) = (harmful.next(), harmful.next()) else { return None };
     let name = &spec.services[fault.service].name;
-    let score = case.verdict.services.iter().find(|s| s.service == *name)?;
-    Some((score.counterfactual_ms, case.violation.blame.without_ms))
+    // Where back-pressure is part of the answer, only that of the root cause has it.
+    let cause = case.verdict.root_causes.iter().find(|c| c.service == *name);
+    let score = case.verdict.services.iter().find(|s| s.service == *name);
+    let ms = cause.map(|c| c.counterfactual_ms).or_else(|| score.map(|s| s.counterfactual_ms))?;
+    Some((ms, case.violation.blame.without_ms))
 }
