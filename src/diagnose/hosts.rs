@@ -9,11 +9,11 @@ use crate::data::{Name, Resource};
 use crate::graph::{Deviations, Situation};
 use crate::stats::median;
 
-/// Share of those on a host who use a resource that must be slow before its shortage is theirs: trouble of one of
-/// them slows down that one, and those who call it, most of whom run elsewhere.
+/// Share of the others on a host who use a resource that must be slow before its shortage is everybody's: trouble of one
+/// of them slows down that one, and those who call it.
 const STRUCK: f64 = 0.6;
-/// And so many at least: a caller and its callee on one host prove nothing.
-const STRUCK_MIN: usize = 3;
+/// And so many of them at least.
+const WITNESSES_MIN: usize = 2;
 
 /// Who shares a host with whom.
 pub(super) struct Neighbours<'a> {
@@ -33,6 +33,17 @@ pub(super) struct Shared {
     pub z: f64,
     /// The same in units of what faults anywhere do.
     pub amplitude: f64,
+}
+
+impl Shared {
+    /// What the hosts of services `struck` show of `resource`: the median.
+    fn of(situations: &[Situation], struck: &[usize], resource: Resource) -> Self {
+        let said: Vec<Deviations> =
+            struck.iter().map(|k| combined(situations, |s| s.hosts[*k])).collect();
+        let middle = |of: &dyn Fn(&Deviations) -> f64| median(said.iter().map(of)).unwrap_or(0.0);
+        let r = resource.index();
+        Self { z: middle(&|d| d.z[r]), amplitude: middle(&|d| d.amplitude[r]) }
+    }
 }
 
 impl<'a> Neighbours<'a> {
@@ -59,33 +70,34 @@ impl<'a> Neighbours<'a> {
         self.hosts[j].iter().flat_map(on).filter(move |k| *k != j)
     }
 
-    /// By service and resource of the server side, the shortage of a host of it, if nearly all who use the resource
-    /// there are slow by themselves. What one of them does not show, because it waits for much as it is, the others
-    /// do: the median of them counts.
+    /// By service and resource of the server side, the shortage of a host of it, if nearly all others who use the
+    /// resource there are slow by themselves. Who calls it, directly or not, proves nothing: it may be slow because of
+    /// it. What one of them does not show, because it waits for much as it is, the others do: the median counts.
     pub(super) fn shared(
         &self,
         situations: &[Situation],
         slowness: &[f64],
     ) -> Vec<[Option<Shared>; Resource::ALL.len()]> {
         let mut all = vec![[None; Resource::ALL.len()]; self.hosts.len()];
-        for tenants in self.tenants.values().filter(|tenants| tenants.len() >= STRUCK_MIN) {
+        let is_slow = |k: &usize| slowness[*k] >= SLOW_AT_ALL;
+        for tenants in self.tenants.values() {
+            if tenants.iter().filter(|k| is_slow(k)).count() <= WITNESSES_MIN {
+                continue;
+            }
+            let net = self.inquiry.net();
+            let callees: Vec<Vec<bool>> = tenants.iter().map(|k| net.callees_of(*k)).collect();
             for r in [Resource::Cpu, Resource::Memory, Resource::Disk] {
-                let users = tenants.iter().filter(|k| !goes_without(self.inquiry, **k, r)).count();
-                let is_struck = |k: &&usize| {
-                    slowness[**k] >= SLOW_AT_ALL && !goes_without(self.inquiry, **k, r)
-                };
-                let struck: Vec<usize> = tenants.iter().filter(is_struck).copied().collect();
-                if struck.len() < STRUCK_MIN || (struck.len() as f64) < STRUCK * users as f64 {
-                    continue;
-                }
-                let said = struck.iter().map(|k| combined(situations, |s| s.hosts[*k]));
-                let said: Vec<Shared> = said
-                    .map(|d| Shared { z: d.z[r.index()], amplitude: d.amplitude[r.index()] })
-                    .collect();
-                let middle = |of: fn(&Shared) -> f64| median(said.iter().map(of)).unwrap_or(0.0);
-                let shared = Shared { z: middle(|s| s.z), amplitude: middle(|s| s.amplitude) };
-                if shared.z > self.gate {
-                    struck.iter().for_each(|k| all[*k][r.index()] = Some(shared));
+                let uses = |k: &usize| !goes_without(self.inquiry, *k, r);
+                for j in tenants.iter().copied().filter(|j| is_slow(j) && uses(j)) {
+                    let others = tenants.iter().zip(&callees).filter(|(k, to)| **k != j && !to[j]);
+                    let others: Vec<usize> = others.map(|(k, _)| *k).filter(uses).collect();
+                    let struck: Vec<usize> = others.iter().copied().filter(is_slow).collect();
+                    let is_shared = struck.len() >= WITNESSES_MIN
+                        && struck.len() as f64 >= STRUCK * others.len() as f64;
+                    if is_shared {
+                        let said = Shared::of(situations, &struck, r);
+                        all[j][r.index()] = Some(said).filter(|said| said.z > self.gate);
+                    }
                 }
             }
         }

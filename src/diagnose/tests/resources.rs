@@ -123,7 +123,8 @@ fn a_host_in_trouble_that_slows_nearly_everybody_there_down_is_the_resource() {
         named[0].1
     };
     assert_eq!(with(&["ads", "cart", "search"]), Some(Cpu));
-    assert_eq!(with(&["ads", "cart"]), None, "half of those there");
+    assert_eq!(with(&["ads", "cart"]), None, "few of those there");
+    assert_eq!(with(&["cart", "front"]), None, "its callers, which wait for it");
 }
 
 /// What is lost on the way is sent again, by the service itself as well, and a model may take that for its own time.
