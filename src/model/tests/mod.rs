@@ -2,6 +2,7 @@ mod action;
 mod checkpoint;
 mod loss;
 mod networks;
+mod policy;
 mod queue;
 mod screen;
 mod slowness;

@@ -14,9 +14,9 @@ use crate::model::index::Index;
 use crate::model::memory::{bytes, newest_that_fit};
 use crate::model::part::Part;
 use crate::model::reshape::{extract, put_back};
-use crate::model::{Changes, Config, Model, Next, Policy, Reach, Update, detect, retrain};
+use crate::model::{Changes, Config, Model, Reach, Update, detect, retrain};
 
-const UPDATED: usize = 100;
+pub(super) const UPDATED: usize = 100;
 const LIST: [&str; 4] = ["front", "get", "cart", "list"];
 const READ: [&str; 4] = ["cart", "list", "db", "read"];
 const AUDIT: [&str; 4] = ["cart", "list", "audit", "log"];
@@ -26,7 +26,7 @@ fn key([caller, caller_op, callee, op]: [&str; 4]) -> RpcKey {
 }
 
 /// The chain for a hundred intervals, and a model of that.
-fn before() -> (Town, Model) {
+pub(super) fn before() -> (Town, Model) {
     before_of(chain(UPDATED + 24, 41, throttling))
 }
 
@@ -45,7 +45,7 @@ fn add(window: &mut RpcWindow, ms: f32) {
 }
 
 /// From the update on, cart takes longer by itself, and so does whoever waits for it.
-fn slow_cart(town: &mut Town, ms: f32) {
+pub(super) fn slow_cart(town: &mut Town, ms: f32) {
     for frame in &mut town.frames[UPDATED..] {
         let above = |w: &&mut RpcWindow| ["front", "cart"].contains(&&*w.key.callee);
         frame.rpcs.iter_mut().filter(above).for_each(|w| add(w, ms));
@@ -53,7 +53,7 @@ fn slow_cart(town: &mut Town, ms: f32) {
 }
 
 /// From the update on, cart also calls audit.
-fn add_audit(town: &mut Town) {
+pub(super) fn add_audit(town: &mut Town) {
     slow_cart(town, 6.0);
     for frame in &mut town.frames[UPDATED..] {
         let mut window = frame.rpc(&key(READ)).unwrap().clone();
@@ -84,7 +84,7 @@ fn changes(town: &Town, model: &Model, until: usize) -> Changes {
     detect(model, &frames[from..until], &town.met[from..until])
 }
 
-fn update(town: &Town, model: &Model, changes: &Changes, until: usize) -> Model {
+pub(super) fn update(town: &Town, model: &Model, changes: &Changes, until: usize) -> Model {
     let frames = town.frames();
     let update = Update { frames: &frames[..until], met: &town.met[..until], changes };
     let config = Config { steps: [80, 30], ..Config::default() };
@@ -275,92 +275,6 @@ fn a_removed_service_is_gone_from_the_model() {
     assert_eq!(new.net().service("db"), None);
     assert_eq!(new.net().rpcs.len(), 2);
     assert_eq!(Model::load(&new.save().unwrap()).unwrap().net(), new.net());
-}
-
-#[test]
-fn the_policy_retrains_soon_and_again_while_data_grows_and_then_rests() {
-    let (mut town, model) = before();
-    add_audit(&mut town);
-    let frames = town.frames();
-    let (mut policy, mut model) = (Policy::default(), Arc::new(model));
-    let mut trained = Vec::new();
-    for until in UPDATED - 10..=town.frames.len() {
-        let found = policy.observe(&model, &frames[..until], &town.met[..until]);
-        if let Some(Next::Retrain(work)) = found {
-            trained.push(until as i64 - UPDATED as i64);
-            let new = update(&town, &work.base, &work.changes, until);
-            model = Arc::new(new);
-        }
-    }
-    assert_eq!(trained, [2, 5, 10, 20]);
-    assert!(policy.is_open());
-    let newest = town.frames[UPDATED + 4].interval.end;
-    let (reason, until) = policy.converging(newest, 30_000).unwrap();
-    assert!(reason.contains("audit is new"), "{reason}");
-    assert_eq!(until, town.frames[UPDATED + 20].interval.start);
-    assert_eq!(policy.converging(until, 30_000), None);
-}
-
-/// Cart is slower for eight intervals, the target is met, and then all is as before.
-#[test]
-fn what_has_passed_was_no_change_and_the_model_from_before_it_returns() {
-    let (mut town, model) = before();
-    let after = UPDATED + 8;
-    let tail = town.frames.split_off(after);
-    slow_cart(&mut town, 6.0);
-    town.frames.extend(tail);
-    let frames = town.frames();
-    let (mut policy, base) = (Policy::default(), Arc::new(model));
-    let mut model = base.clone();
-    let (mut trained, mut restored) = (0, Vec::new());
-    for until in UPDATED - 10..=town.frames.len() {
-        match policy.observe(&model, &frames[..until], &town.met[..until]) {
-            Some(Next::Retrain(work)) => {
-                trained += 1;
-                model = Arc::new(update(&town, &work.base, &work.changes, until));
-            }
-            Some(Next::Restore(before)) => {
-                restored.push(until);
-                model = before;
-            }
-            None => {}
-        }
-    }
-    assert!(trained > 0, "it was taken for a change");
-    assert_eq!(restored.len(), 1, "{restored:?}");
-    assert!((after + 3..after + 9).contains(&restored[0]), "{restored:?}");
-    assert!(Arc::ptr_eq(&model, &base) && !policy.is_open());
-}
-
-/// Cart is slower for ten intervals in most of which the target is met, and then so slow that it is missed.
-#[test]
-fn what_ends_in_missed_targets_was_no_change_and_the_model_from_before_it_finds_out_why() {
-    let (mut town, model) = before();
-    slow_cart(&mut town, 6.0);
-    let missed = UPDATED + 10;
-    town.met[missed..].fill(false);
-    let frames = town.frames();
-    let (mut policy, base) = (Policy::default(), Arc::new(model));
-    let mut model = base.clone();
-    let mut said = Vec::new();
-    for until in UPDATED - 10..=town.frames.len() {
-        match policy.observe(&model, &frames[..until], &town.met[..until]) {
-            Some(Next::Retrain(work)) => {
-                said.push((until, "retrain"));
-                model = Arc::new(update(&town, &work.base, &work.changes, until));
-            }
-            Some(Next::Restore(before)) => {
-                said.push((until, "restore"));
-                model = before;
-            }
-            None => {}
-        }
-    }
-    let (restored, last) = said.pop().unwrap();
-    assert!(said.iter().any(|(at, _)| *at <= missed), "it was taken for a change: {said:?}");
-    assert!(said.iter().all(|(_, what)| *what == "retrain"), "{said:?}");
-    assert!(last == "restore" && (missed + 2..missed + 8).contains(&restored), "{restored}");
-    assert!(Arc::ptr_eq(&model, &base) && !policy.is_open());
 }
 
 /// A part sees what the whole sees: same predictions at its nodes, from fewer columns.
