@@ -55,12 +55,35 @@ fn is_all(ratio: &f32) -> bool {
 }
 
 /// One replica of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Replica {
     /// Pod, container or instance.
     pub name: Name,
     /// Its host, empty when unknown.
     pub node: Name,
+}
+
+/// Requests of one replica in one interval, of a service that has several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaWindow {
+    /// Which service.
+    pub service: Name,
+    /// Which replica, as spans name it.
+    #[serde(flatten)]
+    pub replica: Replica,
+    /// Requests that were seen.
+    pub count: u64,
+    /// Those of them that were among the slowest tenth of their RPC.
+    pub slow: u64,
+}
+
+impl ReplicaWindow {
+    /// Share of its requests that were slow, with some as usual added, so that few prove nothing.
+    pub fn slow_share(&self) -> f64 {
+        /// As usual: a tenth.
+        const USUAL: (f64, f64) = (2.0, 20.0);
+        (self.slow as f64 + USUAL.0) / (self.count as f64 + USUAL.1)
+    }
 }
 
 /// One feature of one service in one interval.
@@ -94,14 +117,24 @@ impl RpcWindow {
     }
 }
 
+impl Replica {
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.name.len() + self.node.len() + 2 * NAME_BYTES
+    }
+}
+
+impl ReplicaWindow {
+    fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.service.len() + NAME_BYTES + self.replica.held_bytes()
+    }
+}
+
 impl ServiceWindow {
     fn held_bytes(&self) -> usize {
-        let replica =
-            |r: &Replica| size_of::<Replica>() + r.name.len() + r.node.len() + 2 * NAME_BYTES;
         let feature =
             |f: &FeatureWindow| size_of_val(f) + f.by_replica.len() * size_of::<Option<f64>>();
         size_of::<Self>()
-            + self.replicas.iter().map(replica).sum::<usize>()
+            + self.replicas.iter().map(Replica::held_bytes).sum::<usize>()
             + self.features.iter().map(feature).sum::<usize>()
     }
 }
@@ -135,6 +168,9 @@ pub struct Frame {
     pub services: Vec<ServiceWindow>,
     /// Share of RPC halves that found what they needed to be placed in the RPC graph.
     pub completeness: f64,
+    /// Replicas of services that have several and send spans, by service, the slowest of each first: 16 at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaWindow>,
 }
 
 impl Frame {
@@ -143,7 +179,8 @@ impl Frame {
     pub fn held_bytes(&self) -> usize {
         let rpcs: usize = self.rpcs.iter().map(RpcWindow::held_bytes).sum();
         let services: usize = self.services.iter().map(ServiceWindow::held_bytes).sum();
-        size_of::<Self>() + rpcs + services
+        let replicas: usize = self.replicas.iter().map(ReplicaWindow::held_bytes).sum();
+        size_of::<Self>() + rpcs + services + replicas
     }
 
     /// Requests of `rpc`, a window of this frame, in half a minute: intervals are not all equally long.

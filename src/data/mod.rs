@@ -30,7 +30,7 @@ pub use fix_record::{
     ActMode, ActionKind, Afterwards, Change, FixProblem, FixRecord, FixState, FixStep, FixWish,
     Rung, Watch,
 };
-pub use frame::{FeatureWindow, Frame, Replica, RpcKind, RpcWindow, ServiceWindow};
+pub use frame::{FeatureWindow, Frame, Replica, ReplicaWindow, RpcKind, RpcWindow, ServiceWindow};
 pub use labels::{Labels, pack};
 pub use model_status::{
     FeatureUse, ModelState, ModelStatus, NodeQuality, SamplingAdvice, TrainingDone, TrainingKind,

@@ -70,8 +70,8 @@ impl<'a> Neighbours<'a> {
         self.hosts[j].iter().flat_map(on).filter(move |k| *k != j)
     }
 
-    /// By service and resource of the server side, the shortage of a host of it, if nearly all others who use the
-    /// resource there are slow by themselves. Who calls it, directly or not, proves nothing: it may be slow because of
+    /// By service and resource of the server side, the worst shortage of a host of it, if nearly all others who use
+    /// the resource there are slow by themselves. Who calls it, directly or not, proves nothing: it may be slow because of
     /// it. What one of them does not show, because it waits for much as it is, the others do: the median counts.
     pub(super) fn shared(
         &self,
@@ -96,7 +96,10 @@ impl<'a> Neighbours<'a> {
                         && struck.len() as f64 >= STRUCK * others.len() as f64;
                     if is_shared {
                         let said = Shared::of(situations, &struck, r);
-                        all[j][r.index()] = Some(said).filter(|said| said.z > self.gate);
+                        let known: &mut Option<Shared> = &mut all[j][r.index()];
+                        if said.z > known.map_or(self.gate, |known| known.z) {
+                            *known = Some(said);
+                        }
                     }
                 }
             }

@@ -17,6 +17,7 @@ mod metrics;
 mod normal;
 mod path;
 mod range;
+mod replicas;
 mod resources;
 mod search;
 mod tail;

@@ -40,7 +40,13 @@ pub fn normal_frame(frames: &[&Frame]) -> Frame {
         start: frames.iter().map(|f| f.interval.start).min().unwrap_or_default(),
         end: frames.iter().map(|f| f.interval.end).max().unwrap_or_default(),
     };
-    Frame { interval, rpcs: rpcs(frames), services: services(frames), completeness: 1.0 }
+    Frame {
+        interval,
+        rpcs: rpcs(frames),
+        services: services(frames),
+        completeness: 1.0,
+        replicas: vec![],
+    }
 }
 
 fn rpcs(frames: &[&Frame]) -> Vec<RpcWindow> {

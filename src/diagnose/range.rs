@@ -118,6 +118,7 @@ mod tests {
                 rpcs: if c == ' ' { vec![] } else { vec![rpc] },
                 services: vec![],
                 completeness: 1.0,
+                replicas: vec![],
             })
         };
         pattern.chars().enumerate().map(frame).collect()

@@ -10,6 +10,7 @@ use super::inquiry::Inquiry;
 use super::normal::{ENOUGH, normal_frame, normal_frames};
 use super::path::path_to;
 use super::range::{Episode, episode, range_of};
+use super::replicas::outstanding;
 use super::resources::resource_of;
 use super::search::{Search, Suspects};
 use super::target::{ASSUMED, assumed_target, find_target, may_miss, met, mostly_below};
@@ -316,29 +317,4 @@ fn metrics(inquiry: &Inquiry<'_>, evidence: &Evidence, j: usize, gate: f64) -> V
 fn loudest_of(evidence: &Evidence, j: usize, resource: Option<Resource>) -> Option<&Name> {
     let of = |r: Resource| evidence.features[j].iter().find(|(_, other, _)| *other == r);
     resource.and_then(of).map(|(name, _, _)| name)
-}
-
-/// Replicas of a culprit that stand out by a metric, and their hosts; all of them when they are alike.
-fn outstanding(
-    frames: &[&Frame],
-    service: &str,
-    metric: Option<&Name>,
-) -> (Vec<String>, Vec<String>) {
-    let Some(window) = frames.last().and_then(|f| f.service(service)) else {
-        return Default::default();
-    };
-    let feature = metric.and_then(|name| window.features.iter().find(|f| f.name == *name));
-    let value = |r: usize| feature.and_then(|f| f.by_replica.get(r).copied().flatten());
-    let most = (0..window.replicas.len()).filter_map(value).fold(0.0, f64::max);
-    let stands_out = |r: &usize| value(*r).is_none_or(|v| v >= most / 2.0);
-    let chosen: Vec<&crate::data::Replica> = (0..window.replicas.len())
-        .filter(stands_out)
-        .map(|r| &window.replicas[r])
-        .take(SHOWN)
-        .collect();
-    let mut nodes: Vec<String> =
-        chosen.iter().filter(|r| !r.node.is_empty()).map(|r| r.node.to_string()).collect();
-    nodes.sort_unstable();
-    nodes.dedup();
-    (chosen.into_iter().map(|r| r.name.to_string()).collect(), nodes)
 }

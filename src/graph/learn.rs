@@ -130,7 +130,7 @@ mod tests {
             .collect();
         rpcs.sort_by(|a, b| a.key.cmp(&b.key));
         let interval = Interval { start: EventTime(n * 1000), end: EventTime(n * 1000 + 1000) };
-        Frame { interval, rpcs, services: vec![], completeness: 1.0 }
+        Frame { interval, rpcs, services: vec![], completeness: 1.0, replicas: vec![] }
     }
 
     fn names(graph: &RpcGraph) -> Vec<String> {

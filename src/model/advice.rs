@@ -194,7 +194,7 @@ mod tests {
         };
         let interval = Interval { start: EventTime(0), end: EventTime(1) };
         let rpcs = rpcs.iter().map(rpc).collect();
-        Frame { interval, rpcs, services: Vec::new(), completeness: 1.0 }
+        Frame { interval, rpcs, services: Vec::new(), completeness: 1.0, replicas: vec![] }
     }
 
     fn frame(count: u64) -> Frame {

@@ -264,6 +264,6 @@ mod tests {
     fn at(n: i64) -> Frame {
         let start = EventTime(n * 1000);
         let interval = Interval { start, end: EventTime(start.0 + 1000) };
-        Frame { interval, rpcs: vec![], services: vec![], completeness: 1.0 }
+        Frame { interval, rpcs: vec![], services: vec![], completeness: 1.0, replicas: vec![] }
     }
 }

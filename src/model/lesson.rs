@@ -123,7 +123,13 @@ mod tests {
         let frames: Vec<Frame> = (0..1000)
             .map(|n| {
                 let interval = Interval { start: EventTime(n), end: EventTime(n + 1) };
-                Frame { interval, rpcs: vec![], services: vec![], completeness: 1.0 }
+                Frame {
+                    interval,
+                    rpcs: vec![],
+                    services: vec![],
+                    completeness: 1.0,
+                    replicas: vec![],
+                }
             })
             .collect();
         let frames: Vec<&Frame> = frames.iter().collect();

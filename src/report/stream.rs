@@ -107,7 +107,13 @@ mod tests {
         };
         let interval = Interval { start: EventTime(n), end: EventTime(n + 1) };
         let rpcs = (0..rpcs).map(rpc).collect();
-        Arc::new(Frame { interval, rpcs, services: Vec::new(), completeness: 1.0 })
+        Arc::new(Frame {
+            interval,
+            rpcs,
+            services: Vec::new(),
+            completeness: 1.0,
+            replicas: vec![],
+        })
     }
 
     #[tokio::test]

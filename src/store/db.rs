@@ -299,7 +299,7 @@ mod tests {
 
     fn frame(n: i64) -> Frame {
         let interval = Interval { start: EventTime(n * 1000), end: EventTime(n * 1000 + 1000) };
-        Frame { interval, rpcs: vec![], services: vec![], completeness: 1.0 }
+        Frame { interval, rpcs: vec![], services: vec![], completeness: 1.0, replicas: vec![] }
     }
 
     #[test]

@@ -124,7 +124,13 @@ mod tests {
             response: Default::default(),
         };
         let interval = Interval { start: EventTime(n), end: EventTime(n + 1) };
-        Arc::new(Frame { interval, rpcs: vec![rpc; rpcs], services: Vec::new(), completeness: 1.0 })
+        Arc::new(Frame {
+            interval,
+            rpcs: vec![rpc; rpcs],
+            services: Vec::new(),
+            completeness: 1.0,
+            replicas: vec![],
+        })
     }
 
     #[test]

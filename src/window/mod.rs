@@ -19,6 +19,7 @@ mod names;
 mod pace;
 mod pair;
 mod relations;
+mod replicas;
 mod resources;
 mod row;
 mod rpcs;

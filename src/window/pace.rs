@@ -117,7 +117,7 @@ mod tests {
         };
         let interval = Interval { start: EventTime(0), end: EventTime(seconds * 1000) };
         let rpcs = vec![rpc("admin", count / 10), rpc("shop", count)];
-        Frame { interval, rpcs, services: Vec::new(), completeness: 1.0 }
+        Frame { interval, rpcs, services: Vec::new(), completeness: 1.0, replicas: vec![] }
     }
 
     fn after(pace: &mut Pace, frames: usize, frame: &Frame) -> i64 {

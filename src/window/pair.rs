@@ -26,6 +26,8 @@ pub(super) enum Halves {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) key: Key,
+    /// Who served it; nothing when that is not known.
+    pub(super) replica: Id,
     pub(super) kind: RpcKind,
     pub(super) halves: Halves,
     pub(super) client_ns: u64,
@@ -272,6 +274,7 @@ fn paired(key: Key, client: &Waiting, server: &Waiting) -> Call {
     };
     Call {
         key,
+        replica: server.replica,
         kind: if is_message { RpcKind::Messaging } else { RpcKind::Paired },
         client_ns: client.duration_ns(),
         server_ns: server.duration_ns(),
@@ -285,5 +288,17 @@ fn paired(key: Key, client: &Waiting, server: &Waiting) -> Call {
 fn lone(key: Key, kind: RpcKind, span: &Waiting) -> Call {
     let (ns, failed) = (span.duration_ns(), span.failed);
     let halves = Halves::Both;
-    Call { key, kind, halves, client_ns: ns, server_ns: ns, delays: None, failed, weight: 1.0 }
+    let served = !matches!(span.half, Half::Client | Half::Producer);
+    let replica = if served { span.replica } else { Id::NOTHING };
+    Call {
+        key,
+        replica,
+        kind,
+        halves,
+        client_ns: ns,
+        server_ns: ns,
+        delays: None,
+        failed,
+        weight: 1.0,
+    }
 }

@@ -110,6 +110,12 @@ impl Resources {
         }
     }
 
+    /// Where a replica runs; empty when nobody has said so.
+    pub(super) fn node_of(&self, service: &Name, replica: &Name) -> Name {
+        let place = self.places.get(&(service.clone(), replica.clone()));
+        place.map(|place| place.node.clone()).unwrap_or_default()
+    }
+
     /// The features of `interval`; intervals close in order.
     pub(super) fn close(&mut self, interval: Interval) -> Vec<ServiceWindow> {
         let start_ms = interval.start.0;
@@ -160,8 +166,7 @@ impl Resources {
         for (target, Seen { row, .. }) in table {
             match target {
                 Target::Replica { service, replica } => {
-                    let known = self.places.get(&(service.clone(), replica.clone()));
-                    let node = known.map(|p| p.node.clone()).unwrap_or_default();
+                    let node = self.node_of(&service, &replica);
                     services.entry(service).or_default().insert(replica, (node, row));
                 }
                 other => {

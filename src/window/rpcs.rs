@@ -2,9 +2,10 @@
 
 use super::names::{Id, Names};
 use super::pair::{Call, Halves};
+use super::replicas::Replicas;
 use super::sketch::Sketch;
 use super::skew::Skews;
-use crate::data::{Percentiles, RpcKey, RpcKind, RpcWindow};
+use crate::data::{Percentiles, ReplicaWindow, RpcKey, RpcKind, RpcWindow};
 use crate::hash::{HashMap, HashSet};
 
 /// An [`RpcKey`] with its names as numbers.
@@ -228,9 +229,14 @@ fn by_place(places: &[u32], rpcs: usize) -> (Vec<u32>, Vec<usize>) {
 pub(super) struct Closed {
     /// Sorted by key.
     pub(super) rpcs: Vec<RpcWindow>,
+    /// Which replicas were slow.
+    pub(super) replicas: Vec<ReplicaWindow>,
     /// Calls that went to the overflow RPC or operation.
     pub(super) overflowed: u64,
 }
+
+/// Where the 90th percentile stands: what is slower is among the slowest tenth.
+const SLOWEST: usize = 2;
 
 /// The RPCs of an interval. Sketches are those of one RPC at a time: those of thousands take more memory than
 /// all calls do.
@@ -240,17 +246,23 @@ pub(super) fn close(calls: &[Call], skews: &Skews, limits: Limits, names: &Names
     let (order, ends) = by_place(&places, keys.keys.len());
     let mut sketches = Sketches::new();
     let mut rpcs = Vec::with_capacity(keys.keys.len());
+    let mut replicas = Replicas::default();
     let mut begin = 0;
     for (key, end) in keys.keys.iter().zip(ends) {
         sketches.clear();
         for call in &order[begin..end] {
             sketches.add(&calls[*call as usize], skews);
         }
+        let window = sketches.window(*key, names);
+        if key.op != Id::OVERFLOW {
+            let calls = order[begin..end].iter().map(|call| &calls[*call as usize]);
+            calls.for_each(|call| replicas.add(call, window.client.0[SLOWEST]));
+        }
         begin = end;
-        rpcs.push(sketches.window(*key, names));
+        rpcs.push(window);
     }
     rpcs.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    Closed { rpcs, overflowed: keys.overflowed }
+    Closed { rpcs, replicas: replicas.close(names), overflowed: keys.overflowed }
 }
 
 #[cfg(test)]
@@ -267,7 +279,8 @@ mod tests {
         let (client_ns, server_ns) = (2 * ms * NS, ms * NS);
         let kind = RpcKind::ServerOnly;
         let halves = Halves::Both;
-        Call { key, kind, halves, client_ns, server_ns, delays: None, failed, weight }
+        let replica = Id::NOTHING;
+        Call { key, replica, kind, halves, client_ns, server_ns, delays: None, failed, weight }
     }
 
     fn window(calls: &[Call]) -> RpcWindow {

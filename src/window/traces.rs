@@ -32,6 +32,7 @@ pub(super) struct Waiting {
     pub(super) start_ns: u64,
     pub(super) end_ns: u64,
     pub(super) service: Id,
+    pub(super) replica: Id,
     /// Whose clock the times are by: the node, the replica or the service, whatever is known.
     pub(super) host: Id,
     pub(super) op: Id,
@@ -256,7 +257,7 @@ impl Traces {
     /// Every name that some span has.
     pub(super) fn names(&self) -> impl Iterator<Item = Id> {
         let spans = self.by_id.values().flat_map(|trace| &trace.spans);
-        spans.flat_map(|s| [s.service, s.host, s.op, s.peer])
+        spans.flat_map(|s| [s.service, s.replica, s.host, s.op, s.peer])
     }
 }
 
@@ -271,6 +272,7 @@ mod tests {
             start_ns: 0,
             end_ns: 1_000_000,
             service: Id::USER,
+            replica: Id::NOTHING,
             host: Id::USER,
             op: Id::USER,
             peer: Id::NOTHING,

@@ -213,6 +213,7 @@ impl Windower {
             start_ns: span.start_ns,
             end_ns: span.end_ns,
             service: sender.service,
+            replica: sender.replica,
             host: sender.host(),
             op: self.recent.get(&span.op, &mut self.names),
             peer: peer.map_or(Id::NOTHING, |p| self.recent.get(&p.name, &mut self.names)),
@@ -318,7 +319,7 @@ impl Windower {
         let completeness = self.count(&whole);
         let Config { rpcs_max, operations_max, .. } = self.config;
         let limits = rpcs::Limits { rpcs: rpcs_max, operations: operations_max };
-        let Closed { rpcs, overflowed } =
+        let Closed { rpcs, mut replicas, overflowed } =
             rpcs::close(&whole.calls, &self.skews, limits, &self.names);
         drop(whole);
         self.metrics.rpcs_overflowed.inc_by(overflowed);
@@ -329,7 +330,10 @@ impl Windower {
         }
         self.closed += 1;
         self.metrics.frames.inc();
-        Frame { interval, rpcs, services: self.resources.close(interval), completeness }
+        for of in &mut replicas {
+            of.replica.node = self.resources.node_of(&of.service, &of.replica.name);
+        }
+        Frame { interval, rpcs, services: self.resources.close(interval), completeness, replicas }
     }
 
     /// Adds the RPCs that histograms show and spans do not.

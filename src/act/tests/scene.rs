@@ -119,7 +119,13 @@ pub(super) fn frame(n: i64, is_violated: bool) -> Arc<Frame> {
         response: Percentiles([0.0; 5]),
     };
     let interval = Interval { start: EventTime(n * 30_000), end: EventTime((n + 1) * 30_000) };
-    Arc::new(Frame { interval, rpcs: vec![rpc], services: vec![], completeness: 1.0 })
+    Arc::new(Frame {
+        interval,
+        rpcs: vec![rpc],
+        services: vec![],
+        completeness: 1.0,
+        replicas: vec![],
+    })
 }
 
 /// A book, and a clock that goes 30 s with every frame.

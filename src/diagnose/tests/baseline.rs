@@ -43,6 +43,7 @@ fn small(levels: &[(&str, f64)], rpcs: &[(&str, &str, f32, u64)]) -> Frame {
         rpcs: rpcs.iter().map(rpc).collect(),
         services: levels.iter().map(service).collect(),
         completeness: 1.0,
+        replicas: vec![],
     }
 }
 

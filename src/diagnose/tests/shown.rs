@@ -4,6 +4,7 @@ use super::scene::{CALM, Scene, TARGET_MS, alert, assert_ms, history};
 use super::town::CALM_MS;
 use super::town::Trouble::{Bug, Short};
 use crate::data::Resource::{Cpu, Memory};
+use crate::data::{Replica, ReplicaWindow};
 
 #[test]
 fn the_path_leads_from_the_entry_to_the_culprit_hop_by_hop() {
@@ -61,6 +62,33 @@ fn replicas_that_are_alike_are_all_named() {
     let verdict = Scene::after_calm(&[Bug("db", 30.0)]).verdict();
     assert_eq!(verdict.root_causes[0].replicas, ["db-0", "db-1"]);
     assert_eq!(verdict.root_causes[0].nodes, ["host-0", "host-1"]);
+}
+
+/// A bug shows in no metric; the slow requests show where it is, unless there are too few of them.
+#[test]
+fn a_replica_without_a_metric_for_a_witness_is_named_for_its_slow_requests() {
+    let seen = |name: &str, count, slow| ReplicaWindow {
+        service: "db".into(),
+        replica: Replica { name: name.into(), node: "host-7".into() },
+        count,
+        slow,
+    };
+    let named = |trouble, slow: [u64; 2]| {
+        let mut scene = Scene::new(history(&[(CALM, &[]), (1, &[trouble])]), alert(CALM));
+        let mut last = (**scene.history.last().unwrap()).clone();
+        last.replicas = vec![seen("db-0", 100, slow[0]), seen("db-1", 100, slow[1])];
+        *scene.history.last_mut().unwrap() = last.into();
+        let cause = scene.verdict().root_causes.remove(0);
+        (cause.replicas, cause.nodes)
+    };
+    let of = |replicas: &[&str], nodes: &[&str]| {
+        let owned = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+        (owned(replicas), owned(nodes))
+    };
+    assert_eq!(named(Bug("db", 30.0), [1, 24]), of(&["db-1"], &["host-7"]));
+    assert_eq!(named(Bug("db", 30.0), [8, 12]), of(&["db-0", "db-1"], &["host-0", "host-1"]));
+    // The metric that proves what is short goes first.
+    assert_eq!(named(Short("db", Cpu, 30.0), [1, 24]), of(&["db-0"], &["host-0"]));
 }
 
 /// From what would have helped most to what would have changed nothing: cart is hardly slower than ever.

@@ -111,6 +111,7 @@ pub(super) fn frame(n: i64, troubles: &[Trouble]) -> Frame {
         rpcs,
         services: net.services.iter().map(|s| metrics(s, troubles)).collect(),
         completeness: 1.0,
+        replicas: vec![],
     }
 }
 

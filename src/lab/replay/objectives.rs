@@ -82,7 +82,7 @@ mod tests {
 
     fn frame(rpcs: Vec<RpcWindow>) -> Frame {
         let interval = Interval { start: EventTime(0), end: EventTime(60_000) };
-        Frame { interval, rpcs, services: Vec::new(), completeness: 1.0 }
+        Frame { interval, rpcs, services: Vec::new(), completeness: 1.0, replicas: vec![] }
     }
 
     #[test]

@@ -36,6 +36,7 @@ fn frame(n: i64, is_seen: bool) -> Frame {
         rpcs: if is_seen { vec![rpc] } else { vec![] },
         services: vec![],
         completeness: 1.0,
+        replicas: vec![],
     }
 }
 

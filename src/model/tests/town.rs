@@ -159,7 +159,7 @@ pub(super) fn mixed(count: usize, seed: u64) -> Town {
                 .to_vec(),
         });
         let services = services.collect();
-        Frame { interval: interval(n), rpcs, services, completeness: 1.0 }
+        Frame { interval: interval(n), rpcs, services, completeness: 1.0, replicas: vec![] }
     };
     let frames: Vec<Frame> = (0..count).map(|n| frame(n, &mut rng)).collect();
     let met = (0..count).map(|n| n % 3 != 0).collect();
@@ -214,7 +214,13 @@ pub(super) fn chain(
             features: metrics(service, is_troubled, noise()),
         });
         let services = services.collect();
-        frames.push(Frame { interval: interval(n), rpcs, services, completeness: 1.0 });
+        frames.push(Frame {
+            interval: interval(n),
+            rpcs,
+            services,
+            completeness: 1.0,
+            replicas: vec![],
+        });
         met.push(!is_troubled);
     }
     Town { net, frames, met }

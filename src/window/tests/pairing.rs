@@ -1,7 +1,7 @@
 //! Spans in, RPCs out: how halves find each other, whatever the order and whatever is missing.
 
 use super::scene::{call, everyday, first, in_trace, pass, push, rpcs, span, to, windower};
-use crate::data::{Half, PeerKind};
+use crate::data::{Half, PeerKind, Span};
 
 #[test]
 fn two_halves_are_one_rpc_in_any_order_and_repeats_count_once() {
@@ -28,6 +28,33 @@ fn latencies_are_those_of_each_side_and_the_delays_between() {
     ] {
         assert!((got.0[4] / want - 1.0).abs() < 0.01, "{what}: {got:?}");
     }
+}
+
+#[test]
+fn slow_requests_are_counted_by_replica_where_a_service_has_several() {
+    let mut windower = windower();
+    for n in 0..40 {
+        let [mut request, query, mut answer] = call(10 * n + 1, "get");
+        request.replica = "front-0".into();
+        answer.replica = format!("back-{}", n % 4).into();
+        // One of four takes longer than the others, most of the time.
+        let query =
+            if n % 8 == 3 { Span { start_ns: query.start_ns - 9_000_000, ..query } } else { query };
+        push(&mut windower, &[request, query, answer].map(|s| in_trace(u128::from(n) + 1, s)));
+    }
+    let frames = pass(&mut windower, 30_000);
+    let seen: Vec<_> = frames[0]
+        .replicas
+        .iter()
+        .map(|r| {
+            format!(
+                "{} {} on {}: {} of {}",
+                r.service, r.replica.name, r.replica.node, r.slow, r.count
+            )
+        })
+        .collect();
+    let like = |n: u64, slow: u64| format!("back back-{n} on n1: {slow} of 10");
+    assert_eq!(seen, [like(3, 5), like(0, 0), like(1, 0), like(2, 0)]);
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn frame() -> Frame {
         response: Percentiles::default(),
     };
     let interval = Interval { start: EventTime(START_MS), end: EventTime(START_MS + 30_000) };
-    Frame { interval, rpcs: vec![rpc], services: Vec::new(), completeness: 1.0 }
+    Frame { interval, rpcs: vec![rpc], services: Vec::new(), completeness: 1.0, replicas: vec![] }
 }
 
 /// One frame and a target; nobody trains, reloads or mends.

@@ -63,7 +63,7 @@ fn frame(number: usize, state: &State, rng: &mut SmallRng) -> Frame {
         .collect();
     let start = EventTime(number as i64 * 30_000);
     let interval = Interval { start, end: EventTime(start.0 + 30_000) };
-    Frame { interval, rpcs, services, completeness: 1.0 }
+    Frame { interval, rpcs, services, completeness: 1.0, replicas: vec![] }
 }
 
 fn service(name: &str, cores: f64) -> ServiceWindow {
