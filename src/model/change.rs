@@ -5,7 +5,8 @@
 //! has been further from its normal than its own calm past explains, for twice as long as
 //! anything as severe has ever lasted anywhere: noisy neighbours and batch jobs come and go, a change
 //! stays. Only intervals that met QoS count: a service that is slow enough to violate it
-//! is a fault to be found, not a new normal to be learnt.
+//! is a fault to be found, not a new normal to be learnt, and who falls back on another way, or no longer calls
+//! whom it has given up on, goes back to the old ways.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +18,9 @@ use crate::stats::{median, normal_cdf};
 
 /// Chance of taking calm for a change, over everything that is tested in one interval.
 const ALPHA: f64 = 0.001;
-/// Intervals in which an unknown RPC must have been seen.
+/// Calm intervals in which an unknown RPC must have been seen.
 const SEEN_MIN: usize = 2;
-/// Newest intervals in which a known RPC must be absent.
+/// Newest calm intervals in which a known RPC must be absent.
 const ABSENT_MIN: usize = 2;
 /// A change in distributions that comes with so many missed intervals at least, and more than one of so many, is trouble.
 const MISSED_MIN: usize = 3;
@@ -82,7 +83,7 @@ pub fn detect(model: &Model, frames: &[&Frame], met: &[bool]) -> Changes {
     let mut changes = Changes::default();
     let mut since = Vec::new();
     since.extend(find_new(model, frames, met, &mut changes));
-    since.extend(find_gone(model, frames, &mut changes));
+    since.extend(find_gone(model, frames, met, &mut changes));
     since.extend(find_shifted(model, frames, met, &mut changes));
     changes.since = since.into_iter().min().unwrap_or_default();
     changes
@@ -94,8 +95,8 @@ pub(super) fn has_passed(base: &Model, changes: &Changes, frames: &[&Frame], met
     if !changes.new_rpcs.is_empty() || !changes.gone_rpcs.is_empty() {
         return false;
     }
-    let calm = frames.iter().zip(met).rev().filter(|(_, met)| **met).map(|(frame, _)| frame);
-    let looks: Vec<Look> = calm.take(WINDOW).map(|frame| Look::at(base, frame)).collect();
+    let looks: Vec<Look> =
+        calm(frames, met).rev().take(WINDOW).map(|frame| Look::at(base, frame)).collect();
     let is_back = |service: &Name| {
         let Some(j) = base.net.service(service) else { return false };
         base.usual[j].known().all(|(view, (centre, _))| {
@@ -118,8 +119,13 @@ pub(super) fn is_trouble(changes: &Changes, frames: &[&Frame], met: &[bool]) -> 
     missed >= MISSED_MIN && missed > since.len() / MISSED_OF
 }
 
-/// RPCs the model does not know; the begin of the first interval with one. While the target is missed, callers give up,
-/// and what a service then does for nobody looks like a request from outside.
+/// Frames in which QoS was met.
+fn calm<'a>(frames: &[&'a Frame], met: &[bool]) -> impl DoubleEndedIterator<Item = &'a Frame> {
+    frames.iter().zip(met).filter(|(_, met)| **met).map(|(frame, _)| *frame)
+}
+
+/// RPCs the model does not know; the begin of the first calm interval with one. While the target is missed, callers give
+/// up, fall back on others, and what a service then does for nobody looks like a request from outside.
 fn find_new(
     model: &Model,
     frames: &[&Frame],
@@ -128,12 +134,9 @@ fn find_new(
 ) -> Option<EventTime> {
     let mut seen: BTreeMap<&RpcKey, (usize, RpcKind, EventTime)> = BTreeMap::new();
     let is_known = |service: &Name| model.net.service(service).is_some();
-    for (frame, met) in frames.iter().zip(met) {
+    for frame in calm(frames, met) {
         for rpc in frame.rpcs.iter().filter(|r| r.count > 0 && model.net.rpc(&r.key).is_none()) {
             if [&rpc.key.caller, &rpc.key.callee].iter().any(|s| &***s == OVERFLOW) {
-                continue;
-            }
-            if !met && rpc.key.is_entry() && is_known(&rpc.key.callee) {
                 continue;
             }
             let entry = seen.entry(&rpc.key).or_insert((0, rpc.kind, frame.interval.start));
@@ -166,8 +169,13 @@ fn find_new(
 
 /// RPCs that are not made although whoever makes them is called: by chance, with as many requests, that
 /// would be next to impossible. Returns the end of the last interval with one.
-fn find_gone(model: &Model, frames: &[&Frame], changes: &mut Changes) -> Option<EventTime> {
-    let newest = &frames[frames.len().saturating_sub(ABSENT_MIN)..];
+fn find_gone(
+    model: &Model,
+    frames: &[&Frame],
+    met: &[bool],
+    changes: &mut Changes,
+) -> Option<EventTime> {
+    let newest: Vec<&Frame> = calm(frames, met).rev().take(ABSENT_MIN).collect();
     if newest.len() < ABSENT_MIN {
         return None;
     }
@@ -224,7 +232,7 @@ fn find_shifted(
     met: &[bool],
     changes: &mut Changes,
 ) -> Option<EventTime> {
-    let calm: Vec<&Frame> = frames.iter().zip(met).filter(|(_, m)| **m).map(|(f, _)| *f).collect();
+    let calm: Vec<&Frame> = calm(frames, met).collect();
     let mut past = Past { model, calm: &calm, looks: Vec::new() };
     let tests: usize = model.usual.iter().map(|u| u.known().count()).sum();
     let limit = quantile_of_chance(ALPHA / tests.max(1) as f64);
