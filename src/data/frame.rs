@@ -73,14 +73,14 @@ pub struct ReplicaWindow {
     pub replica: Replica,
     /// Requests that were seen.
     pub count: u64,
-    /// Those of them that were among the slowest tenth of their RPC.
+    /// Those of them that took at least the geometric mean of the median and the 95th percentile of their RPC.
     pub slow: u64,
 }
 
 impl ReplicaWindow {
     /// Share of its requests that were slow, with some as usual added, so that few prove nothing.
     pub fn slow_share(&self) -> f64 {
-        /// As usual: a tenth.
+        /// About as many as elsewhere: a tenth.
         const USUAL: (f64, f64) = (2.0, 20.0);
         (self.slow as f64 + USUAL.0) / (self.count as f64 + USUAL.1)
     }

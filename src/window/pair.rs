@@ -101,6 +101,9 @@ impl Pairer<'_> {
     fn place_client(&mut self, i: usize, client: &Waiting) {
         let trace = self.trace;
         self.out.placed.push(i);
+        if client.half == Half::Producer {
+            self.place_publication(client);
+        }
         let mut is_alone = true;
         let Pairing { calls, placed, relations, sampling, .. } = &mut *self.out;
         for s in relations.callees(client.id) {
@@ -127,6 +130,20 @@ impl Pairer<'_> {
         }
     }
 
+    /// Nobody waits for whoever takes a message, but the sender does until the broker has it.
+    fn place_publication(&mut self, client: &Waiting) {
+        if !client.peer.is_nothing() && !self.memory.is_instrumented(client.peer) {
+            self.place_at_peer(client);
+        }
+    }
+
+    /// A call to what sends no spans.
+    fn place_at_peer(&mut self, client: &Waiting) {
+        let (trace, relations) = (self.trace, &self.out.relations);
+        let key = key(trace, relations, client, (client.peer, client.op), self.memory);
+        self.push_lone(lone(key, RpcKind::ClientOnly, client), client);
+    }
+
     fn place_lone_client(&mut self, i: usize, client: &Waiting) {
         let serving = enclosing_op(self.trace, &self.out.relations, client);
         if let Some(key) = self.memory.answerers.of(client, serving) {
@@ -148,12 +165,9 @@ impl Pairer<'_> {
             self.out.missed.push(i);
             return;
         }
-        let trace = self.trace;
-        let relations = &self.out.relations;
-        let key = key(trace, relations, client, (client.peer, client.op), self.memory);
-        let kind =
-            if client.half == Half::Producer { RpcKind::Messaging } else { RpcKind::ClientOnly };
-        self.push_lone(lone(key, kind, client), client);
+        if client.half == Half::Client {
+            self.place_at_peer(client);
+        }
     }
 
     /// Places a server half whose client half is not to be waited for; false when it must wait for one

@@ -2,7 +2,7 @@
 
 use super::names::{Id, Names};
 use super::pair::{Call, Halves};
-use super::replicas::Replicas;
+use super::replicas::{Replicas, slow_ms};
 use super::sketch::Sketch;
 use super::skew::Skews;
 use crate::data::{Percentiles, ReplicaWindow, RpcKey, RpcKind, RpcWindow};
@@ -235,9 +235,6 @@ pub(super) struct Closed {
     pub(super) overflowed: u64,
 }
 
-/// Where the 90th percentile stands: what is slower is among the slowest tenth.
-const SLOWEST: usize = 2;
-
 /// The RPCs of an interval. Sketches are those of one RPC at a time: those of thousands take more memory than
 /// all calls do.
 pub(super) fn close(calls: &[Call], skews: &Skews, limits: Limits, names: &Names) -> Closed {
@@ -255,8 +252,9 @@ pub(super) fn close(calls: &[Call], skews: &Skews, limits: Limits, names: &Names
         }
         let window = sketches.window(*key, names);
         if key.op != Id::OVERFLOW {
+            let slow_ms = slow_ms(&window.client);
             let calls = order[begin..end].iter().map(|call| &calls[*call as usize]);
-            calls.for_each(|call| replicas.add(call, window.client.0[SLOWEST]));
+            calls.for_each(|call| replicas.add(call, slow_ms));
         }
         begin = end;
         rpcs.push(window);

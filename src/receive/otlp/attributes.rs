@@ -34,9 +34,9 @@ pub(super) const OF_CLIENT: [&str; 13] = [
     "db.name",
     "db.system.name",
     "db.system",
+    "messaging.system",
     "messaging.destination.name",
     "messaging.destination",
-    "messaging.system",
 ];
 const PEER: [usize; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
 const DATABASE: [usize; 4] = [6, 7, 8, 9];
