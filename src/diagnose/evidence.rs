@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::hosts::{Neighbours, Shared};
 use super::inquiry::Inquiry;
-use crate::data::{FeatureWindow, Name, Resource, RpcKind, Scope, Signal};
+use super::replicas::by_requests;
+use crate::data::{FeatureWindow, Frame, Name, Resource, RpcKind, Scope, Signal};
 use crate::graph::{CausalNet, Delay, Deviations, Situation};
 use crate::stats::median;
 
@@ -17,6 +18,9 @@ const UPPER: usize = 2;
 /// Delays of a link rise at the 90th percentile by at most this many times what they do at the median: between a
 /// constant's one and the 3.3 of exponential waiting.
 const CONSTANT: f64 = 1.6;
+
+/// Slow replicas have so many times as much of what sets them apart as the others at least.
+const APART: f64 = 2.0;
 
 /// Evidence about every service, median over the violating intervals.
 #[derive(Clone, Debug)]
@@ -57,6 +61,8 @@ pub(super) struct Evidence {
     /// Whether, besides, all its requests are late by much the same: as a slow link makes them, where waiting comes and
     /// goes.
     pub shifted: Vec<bool>,
+    /// Of resources whose shortage sets the slow replicas of each service apart from its others, the z-scores.
+    pub apart: Vec<[f64; 4]>,
     /// RPCs whose network is restored together with the service.
     pub nets: Vec<Vec<usize>>,
 }
@@ -109,9 +115,12 @@ impl Evidence {
         let is_dark = |j: usize| net.served(j).all(|i| net.rpcs[i].kind == RpcKind::ClientOnly);
         let dark: Vec<bool> = (0..net.services.len()).map(is_dark).collect();
         let shifted =
-            |j: usize| !has_network_metrics[j] && dark[j] && is_shifted(inquiry, j, &delays, gate);
+            |j: usize| dark[j] && !is_probed(inquiry, j) && is_shifted(inquiry, j, &delays, gate);
+        let features: Vec<_> =
+            (0..net.services.len()).map(|j| features_of(&situations, j)).collect();
         Self {
-            features: (0..net.services.len()).map(|j| features(&situations, j)).collect(),
+            apart: (0..net.services.len()).map(|j| apart(inquiry, j, &features[j], gate)).collect(),
+            features,
             used: (0..net.services.len())
                 .map(|j| std::array::from_fn(|r| over(&|s| s.used[j][r])))
                 .collect(),
@@ -198,7 +207,45 @@ fn delay(situations: &[Situation], i: usize) -> Option<Delay> {
     Some(Delay { all: over(&|d| d.all)?, link: over(&|d| d.link)? })
 }
 
-/// Whether everything that service `j` is asked for, as far as it is late, is late by a constant.
+/// Whether somebody measures how long the way to service `j` takes: then no more is to be told from its callers.
+fn is_probed(inquiry: &Inquiry<'_>, j: usize) -> bool {
+    let window = inquiry.newest().and_then(|f| f.service(&inquiry.net().services[j]));
+    window.is_some_and(|w| w.features.iter().any(|f| f.scope == Scope::Probe))
+}
+
+/// By resource, the z-score of the loudest abnormal metric that is much higher wherever service `j` is slow than wherever
+/// it is not; zero where there is none. Use is none: it may be the slowness that is used.
+fn apart(
+    inquiry: &Inquiry<'_>,
+    j: usize,
+    features: &[(Name, Resource, f64)],
+    gate: f64,
+) -> [f64; Resource::ALL.len()] {
+    let mut apart = [0.0; Resource::ALL.len()];
+    let service = &inquiry.net().services[j];
+    let frames: Vec<&Frame> = inquiry.frames().collect();
+    let Some(slow) = by_requests(&frames, service) else { return apart };
+    let Some(window) = inquiry.newest().and_then(|f| f.service(service)) else { return apart };
+    let is_slow = |r: usize| slow.iter().any(|replica| replica.name == window.replicas[r].name);
+    for (name, resource, z) in features.iter().filter(|(_, _, z)| *z > gate) {
+        let feature = window.features.iter().find(|f| f.name == *name);
+        let feature = feature.filter(|f| f.signal != Signal::Usage);
+        let values = feature.iter().flat_map(|f| f.by_replica.iter().enumerate());
+        let values: Vec<(bool, f64)> =
+            values.filter_map(|(r, v)| Some((is_slow(r), (*v)?))).collect();
+        let of = |slow: bool| values.iter().filter(move |(s, _)| *s == slow).map(|(_, v)| *v);
+        let is_known = of(true).next().is_some() && of(false).next().is_some();
+        let low = of(true).fold(f64::INFINITY, f64::min);
+        if is_known && low > APART * of(false).fold(0.0, f64::max) {
+            let most = &mut apart[resource.index()];
+            *most = most.max(*z);
+        }
+    }
+    apart
+}
+
+/// Whether everything that service `j` is asked for, as far as it is late, is late by a constant, and is answered: all who
+/// give up do so after the same time.
 fn is_shifted(inquiry: &Inquiry<'_>, j: usize, delays: &[Option<Delay>], gate: f64) -> bool {
     let net = inquiry.net();
     let late: Vec<usize> =
@@ -207,13 +254,14 @@ fn is_shifted(inquiry: &Inquiry<'_>, j: usize, delays: &[Option<Delay>], gate: f
         let key = &net.rpcs[*i].key;
         let then = inquiry.normal().rpc(key)?;
         let seen = || inquiry.frames().filter_map(|f| f.rpc(key)).filter(|w| w.count > 0);
+        let is_answered = seen().all(|w| 2 * w.failed <= w.count);
         let rise = |q: usize| median(seen().map(|w| f64::from(w.client.0[q] - then.client.0[q])));
-        Some(rise(UPPER)? <= CONSTANT * rise(MIDDLE)?)
+        Some(is_answered && rise(UPPER)? <= CONSTANT * rise(MIDDLE)?)
     };
     !late.is_empty() && late.iter().all(|i| is_constant(i) == Some(true))
 }
 
-fn features(situations: &[Situation], j: usize) -> Vec<(Name, Resource, f64)> {
+fn features_of(situations: &[Situation], j: usize) -> Vec<(Name, Resource, f64)> {
     let Some(first) = situations.first() else { return Vec::new() };
     let mut all: Vec<(Name, Resource, f64)> = first.features[j]
         .iter()

@@ -47,7 +47,7 @@ fn by_metric<'a>(
 }
 
 /// By the share of slow requests; `None` when it is about the same everywhere.
-fn by_requests<'a>(frames: &[&'a Frame], service: &str) -> Option<Vec<&'a Replica>> {
+pub(super) fn by_requests<'a>(frames: &[&'a Frame], service: &str) -> Option<Vec<&'a Replica>> {
     let mut all: BTreeMap<&Replica, (f64, f64)> = BTreeMap::new();
     for window in frames.iter().flat_map(|f| &f.replicas).filter(|r| &*r.service == service) {
         let (count, slow) = all.entry(&window.replica).or_default();

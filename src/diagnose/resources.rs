@@ -56,6 +56,7 @@ pub(super) fn resource_of(
     // Who is slow by itself and computes more than ever, computes for too long; who waits does not compute.
     let busy = || (evidence.busy[j] > BUSY).then_some(Resource::Cpu);
     let is_measured = evidence.has_network_metrics[j];
+    let apart = loudest(&evidence.apart[j]).filter(|r| evidence.apart[j][r.index()] > gate);
     let shifted = || evidence.shifted[j].then_some(Resource::Network);
     if shortage.accused.is_empty() {
         let does_it = shortage.relief.network > NETWORK_SHARE * shortage.relief.server;
@@ -71,13 +72,18 @@ pub(super) fn resource_of(
             // Weak evidence counts when there is no strong one, of what its link alone could tell from a bug.
             z => z > SUSPICIOUS && shortage.size(Resource::Network) >= SLIGHT && evidence.dark[j],
         };
-        return is_network.then_some(Resource::Network).or_else(busy).or_else(shifted);
+        return is_network.then_some(Resource::Network).or(apart).or_else(busy).or_else(shifted);
     }
     if shortage.is_network(is_measured, evidence.delays[j]) {
         return Some(Resource::Network);
     }
     if let Some(best) = shortage.largest(shortage.effective()) {
-        return Some(best);
+        // What slow and fast replicas have alike is not why the slow ones are.
+        let is_alike = apart.is_some() && evidence.apart[j][best.index()] <= 0.0;
+        return if is_alike { apart } else { Some(best) };
+    }
+    if apart.is_some() {
+        return apart;
     }
     // It has struck everybody there, so it need not have been seen before for its effect to be believed.
     if let Some(everybodys) = evidence.shared_by_host(j) {

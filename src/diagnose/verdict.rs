@@ -15,8 +15,8 @@ use super::resources::resource_of;
 use super::search::{Search, Suspects};
 use super::target::{ASSUMED, assumed_target, find_target, may_miss, met, mostly_below};
 use crate::data::{
-    Alert, BaselineScore, EventTime, Frame, Interval, MetricEvidence, Name, Outcome, PathStep,
-    QosObservation, QosTarget, Resource, RootCause, ServiceScore,
+    Alert, BaselineScore, EventTime, FeatureWindow, Frame, Interval, MetricEvidence, Name, Outcome,
+    PathStep, QosObservation, QosTarget, Resource, RootCause, Scope, ServiceScore, Signal,
 };
 use crate::graph::{CausalNet, Hypothesis, Mechanism, Query};
 use crate::parallel;
@@ -24,6 +24,9 @@ use crate::stats::median;
 
 /// Baseline scores and metrics shown per diagnosis or culprit.
 const SHOWN: usize = 10;
+
+/// Times the usual requests from which the load is worth a word.
+const BUSY: f64 = 1.5;
 
 /// Everything a diagnosis depends on.
 #[derive(Debug)]
@@ -138,7 +141,7 @@ pub fn diagnose(question: &Question<'_>) -> Verdict {
         }
         None => verdict.outcome = Some(Outcome::NoModel),
         Some(inquiry) => {
-            verdict.note_strangers(inquiry.net(), &frames);
+            verdict.note_surroundings(inquiry.net(), (&frames, &calm), &missed.service);
             if inquiry.is_violated() {
                 verdict.accuse(&inquiry, &frames, &missed, config);
             } else {
@@ -201,6 +204,17 @@ impl Verdict {
         self.notes.insert(key.into(), text.into());
     }
 
+    /// Notes what a reader should know besides.
+    fn note_surroundings(
+        &mut self,
+        net: &CausalNet,
+        (frames, calm): (&[&Frame], &[&Frame]),
+        service: &str,
+    ) {
+        self.note_strangers(net, frames);
+        self.note_load(frames, calm, service);
+    }
+
     /// Notes RPCs that the model was not trained on: their share of the latency stays unexplained.
     fn note_strangers(&mut self, net: &CausalNet, frames: &[&Frame]) {
         let strange = frames.iter().flat_map(|f| &f.rpcs).filter(|r| net.rpc(&r.key).is_none());
@@ -210,6 +224,40 @@ impl Verdict {
             let text =
                 format!("{} that the model does not know: {}", names.len(), shown.join(", "));
             self.note("rpcs", &text);
+        }
+    }
+
+    /// Notes a load far above what is usual: what is short then is short because of it.
+    fn note_load(&mut self, frames: &[&Frame], calm: &[&Frame], service: &str) {
+        let requests =
+            |f: &&Frame| f.entry_rpcs(service).iter().map(|r| f.requests(r)).sum::<f64>();
+        let times = median(frames.iter().map(requests))
+            .zip(median(calm.iter().map(requests)))
+            .map_or(1.0, |(now, usual)| now / usual.max(1.0));
+        if times >= BUSY {
+            self.note(
+                "load",
+                &format!("{service} gets {times:.1} times as many requests as usual"),
+            );
+        }
+    }
+
+    /// Notes culprits of which no metric would show that they are short of anything.
+    fn note_blind(&mut self, newest: &Frame) {
+        let is_blind = |cause: &&RootCause| {
+            let window = newest.service(&cause.service);
+            let features = || window.iter().flat_map(|w| &w.features);
+            let tells = |f: &FeatureWindow| f.signal != Signal::Usage && f.scope == Scope::Service;
+            cause.resource.is_none() && !features().any(tells)
+        };
+        let blind: Vec<&str> =
+            self.root_causes.iter().filter(is_blind).map(|c| c.service.as_str()).collect();
+        if !blind.is_empty() {
+            let text = format!(
+                "no metric that is sent would show throttling, waiting or loss of {}",
+                blind.join(", ")
+            );
+            self.note("metrics", &text);
         }
     }
 
@@ -260,6 +308,9 @@ impl Verdict {
                 nodes,
             });
         }
+        if let Some(newest) = frames.last() {
+            self.note_blind(newest);
+        }
         self.outcome = Some(Outcome::Unexplained);
         if let Some(first) = suspects.culprits.first() {
             self.outcome = Some(Outcome::RootCause);
@@ -297,7 +348,7 @@ fn metrics(inquiry: &Inquiry<'_>, evidence: &Evidence, j: usize, gate: f64) -> V
     let service = &inquiry.net().services[j];
     let level = |frame: &Frame, name: &str| {
         let window = frame.service(service)?;
-        window.features.iter().find(|f| &*f.name == name).map(crate::data::FeatureWindow::level)
+        window.features.iter().find(|f| &*f.name == name).map(FeatureWindow::level)
     };
     evidence.features[j]
         .iter()

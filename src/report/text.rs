@@ -42,7 +42,7 @@ fn unexplained(d: &Diagnosis) -> String {
         },
         |note| format!("No cause can be named: {note}."),
     );
-    format!("{why}{}{}", strangers(d), second_opinion(d))
+    format!("{why}{}{}{}", load(d), strangers(d), second_opinion(d))
 }
 
 /// RPCs that the model was not trained on.
@@ -88,8 +88,17 @@ fn causes(d: &Diagnosis) -> String {
     {
         text.push_str(&format!(" (What deviates most by itself is {}.)", top.service));
     }
+    if let Some(note) = d.notes.get("metrics") {
+        text.push_str(&format!(" But {note}: it may be a shortage as well."));
+    }
+    text.push_str(&load(d));
     text.push_str(&strangers(d));
     text
+}
+
+/// Whether far more is asked for than usual.
+fn load(d: &Diagnosis) -> String {
+    d.notes.get("load").map_or_else(String::new, |note| format!(" Load: {note}."))
 }
 
 fn subject(cause: &RootCause) -> String {
@@ -248,6 +257,22 @@ mod tests {
         let expected = "p99 of front is 61 ms (target 28 ms). If CPU of db had been normal it would be \
                         21 ms. db: cpu_throttled_ratio is 0.71 (normally 0.02) on db-0 (n1).";
         assert_eq!(describe(&d), expected);
+    }
+
+    #[test]
+    fn what_the_metrics_cannot_show_and_a_load_beyond_the_usual_are_said() {
+        let mut d = diagnosis(Outcome::RootCause, vec![cause("db", None, vec![])]);
+        d.notes.insert("metrics".into(), "no metric that is sent would show loss of db".into());
+        d.notes.insert("load".into(), "front gets 2.5 times as many requests as usual".into());
+        let expected = " But no metric that is sent would show loss of db: it may be a shortage as well. \
+                        Load: front gets 2.5 times as many requests as usual.";
+        assert!(describe(&d).ends_with(expected), "{}", describe(&d));
+        d.outcome = Some(Outcome::Unexplained);
+        assert!(
+            describe(&d).contains("do not show. Load: front gets 2.5 times"),
+            "{}",
+            describe(&d)
+        );
     }
 
     #[test]

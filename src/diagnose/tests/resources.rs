@@ -3,6 +3,7 @@
 use super::scene::{Scene, named};
 use super::town::Trouble::{self, Bug, Inward, Links, Loud, Short};
 use crate::data::Resource::{Cpu, Disk, Memory, Network};
+use crate::data::{Replica, ReplicaWindow};
 
 fn resource_of(troubles: &[Trouble]) -> Option<crate::data::Resource> {
     let verdict = Scene::after_calm(troubles).verdict();
@@ -125,6 +126,40 @@ fn a_host_in_trouble_that_slows_nearly_everybody_there_down_is_the_resource() {
     assert_eq!(with(&["ads", "cart", "search"]), Some(Cpu));
     assert_eq!(with(&["ads", "cart"]), None, "few of those there");
     assert_eq!(with(&["cart", "front"]), None, "its callers, which wait for it");
+}
+
+/// One of two replicas is slow, and short of something that the other has: whatever was learnt of its effect, and although
+/// more memory is used at both.
+#[test]
+fn what_sets_the_slow_replica_apart_from_the_others_is_the_resource() {
+    let of = |troubles: &[Trouble], slow: [u64; 2], alike: Option<crate::data::Resource>| {
+        let mut scene = Scene::after_calm(troubles);
+        let mut last = (**scene.history.last().unwrap()).clone();
+        let replica = |n: usize| ReplicaWindow {
+            service: "db".into(),
+            replica: Replica { name: format!("db-{n}").into(), node: "".into() },
+            count: 100,
+            slow: slow[n],
+        };
+        last.replicas = vec![replica(0), replica(1)];
+        let features = last.services.iter_mut().filter(|s| &*s.service == "db");
+        let features = features.flat_map(|s| &mut s.features);
+        for feature in features.filter(|f| alike.is_some() && f.role.resource() == alike) {
+            feature.by_replica[1] = feature.by_replica[0];
+        }
+        *scene.history.last_mut().unwrap() = last.into();
+        let verdict = scene.verdict();
+        let named = named(&verdict);
+        assert_eq!((named.len(), named[0].0), (1, "db"), "{named:?}");
+        named[0].1
+    };
+    let little = [Bug("db", 30.0), Short("db", Cpu, 5.0)];
+    assert_eq!(of(&little, [10, 10], None), None, "nobody is slower than others");
+    assert_eq!(of(&little, [24, 1], None), Some(Cpu));
+    assert_eq!(of(&little, [1, 24], None), None, "the other one is slow");
+    let both = [Short("db", Memory, 30.0), Loud("db", Cpu, 20.0)];
+    assert_eq!(of(&both, [24, 1], None), Some(Memory));
+    assert_eq!(of(&both, [24, 1], Some(Memory)), Some(Cpu), "memory is short at both");
 }
 
 /// What is lost on the way is sent again, by the service itself as well, and a model may take that for its own time.

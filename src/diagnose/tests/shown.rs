@@ -4,7 +4,7 @@ use super::scene::{CALM, Scene, TARGET_MS, alert, assert_ms, history};
 use super::town::CALM_MS;
 use super::town::Trouble::{Bug, Short};
 use crate::data::Resource::{Cpu, Memory};
-use crate::data::{Replica, ReplicaWindow};
+use crate::data::{Replica, ReplicaWindow, Signal};
 
 #[test]
 fn the_path_leads_from_the_entry_to_the_culprit_hop_by_hop() {
@@ -82,13 +82,43 @@ fn a_replica_without_a_metric_for_a_witness_is_named_for_its_slow_requests() {
         (cause.replicas, cause.nodes)
     };
     let of = |replicas: &[&str], nodes: &[&str]| {
-        let owned = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         (owned(replicas), owned(nodes))
     };
     assert_eq!(named(Bug("db", 30.0), [1, 24]), of(&["db-1"], &["host-7"]));
     assert_eq!(named(Bug("db", 30.0), [8, 12]), of(&["db-0", "db-1"], &["host-0", "host-1"]));
     // The metric that proves what is short goes first.
     assert_eq!(named(Short("db", Cpu, 30.0), [1, 24]), of(&["db-0"], &["host-0"]));
+}
+
+/// What is short under three times the usual load is short because of it.
+#[test]
+fn a_load_far_above_the_usual_is_noted() {
+    let noted = |times: u64| {
+        let mut scene = Scene::after_calm(&[Short("db", Cpu, 30.0)]);
+        let mut last = (**scene.history.last().unwrap()).clone();
+        last.rpcs.iter_mut().for_each(|r| r.count *= times);
+        *scene.history.last_mut().unwrap() = last.into();
+        scene.verdict().notes.get("load").cloned()
+    };
+    assert_eq!(noted(1), None);
+    assert_eq!(noted(3).as_deref(), Some("front gets 3.0 times as many requests as usual"));
+}
+
+/// A bug beside metrics that would show a shortage is one; beside metrics of use alone it may be anything.
+#[test]
+fn that_no_metric_would_show_a_shortage_is_noted() {
+    let noted = |signal: Signal| {
+        let mut scene = Scene::after_calm(&[Bug("db", 30.0)]);
+        let mut last = (**scene.history.last().unwrap()).clone();
+        let features = last.services.iter_mut().flat_map(|s| &mut s.features);
+        features.for_each(|f| f.signal = signal);
+        *scene.history.last_mut().unwrap() = last.into();
+        scene.verdict().notes.get("metrics").cloned()
+    };
+    assert_eq!(noted(Signal::Saturation), None);
+    let said = noted(Signal::Usage).unwrap();
+    assert!(said.ends_with("throttling, waiting or loss of db"), "{said}");
 }
 
 /// From what would have helped most to what would have changed nothing: cart is hardly slower than ever.
