@@ -52,8 +52,12 @@ pub(super) struct Pairing {
     sampling: Sampling,
     placed: Vec<usize>,
     missed: Vec<usize>,
+    /// Orphans of the trace whose caller was looked for.
+    orphans: usize,
 }
 
+/// Orphans of one trace for whom a caller is looked for, at most: each takes a look at all spans.
+const ORPHANS_MAX: usize = 64;
 /// Spans between a call and the server span it belongs to, at most.
 const DEPTH_MAX: usize = 64;
 
@@ -66,6 +70,7 @@ impl Pairing {
         self.sampling = Sampling::of(trace);
         self.placed.clear();
         self.missed.clear();
+        self.orphans = 0;
         let mut pairer = Pairer { trace, memory, out: self };
         for (i, span) in trace.spans.iter().enumerate() {
             if span.placed || span.end_ms() >= before_ms {
@@ -188,7 +193,15 @@ impl Pairer<'_> {
             return true;
         }
         let parent = relations.other(server.parent).map(|p| &trace.spans[p]);
-        let is_orphan = server.parent != 0 && parent.is_none();
+        let mut is_orphan = server.parent != 0 && parent.is_none();
+        let mut outside = (Id::USER, Id::NOTHING);
+        if is_orphan && self.out.orphans < ORPHANS_MAX {
+            self.out.orphans += 1;
+            if let Some(silent) = silent_caller(trace, &self.out.relations, self.memory, server) {
+                (is_orphan, outside) = (false, silent);
+                self.memory.count(server, true);
+            }
+        }
         if is_orphan && !server.missed {
             self.out.server_unmatched += 1;
             self.memory.count(server, false);
@@ -208,7 +221,7 @@ impl Pairer<'_> {
             Some(parent) => {
                 (parent.service, enclosing_op(trace, relations, parent).unwrap_or_default())
             }
-            None => (Id::USER, Id::NOTHING),
+            None => outside,
         };
         let key = Key { caller, caller_op, callee: server.service, op: server.op };
         let kind =
@@ -277,6 +290,26 @@ fn enclosing_op(trace: &Trace, relations: &Relations, span: &Waiting) -> Option<
         .filter(|s| s.start_ns <= span.start_ns && s.end_ns >= span.end_ns)
         .max_by_key(|s| s.start_ns)
         .map(|s| s.op)
+}
+
+/// Who has called `server` and sends no spans, but passes the trace on: whom the innermost call without an answer went to
+/// that was on its way all the time. And what was asked of it.
+fn silent_caller(
+    trace: &Trace,
+    relations: &Relations,
+    memory: &Memory,
+    server: &Waiting,
+) -> Option<(Id, Id)> {
+    let is_on_its_way = |c: &Waiting| c.start_ns <= server.start_ns && c.end_ns >= server.end_ns;
+    let went_to_silence = |c: &Waiting| {
+        c.half == Half::Client
+            && !c.peer.is_nothing()
+            && c.peer != server.service
+            && !memory.is_instrumented(c.peer)
+            && relations.callees(c.id).next().is_none()
+    };
+    let calls = trace.spans.iter().filter(|c| is_on_its_way(c) && went_to_silence(c));
+    calls.max_by_key(|c| c.start_ns).map(|c| (c.peer, c.op))
 }
 
 fn paired(key: Key, client: &Waiting, server: &Waiting) -> Call {

@@ -91,6 +91,33 @@ fn a_peer_that_sends_spans_is_no_virtual_node_when_one_of_its_halves_is_lost() {
     assert_eq!(first(&spans)[0], "front (page) -> back get paired x1");
 }
 
+/// A tier that sends no spans, but passes the trace on: what it calls has a parent that nobody has seen.
+#[test]
+fn who_is_called_by_a_silent_tier_is_its_callee() {
+    let spans = [
+        span(Half::Server, "front", "page", (1, 0), (0, 100)),
+        to(PeerKind::Database, "cache", span(Half::Client, "front", "read", (2, 1), (1, 5))),
+        to(PeerKind::Service, "stock", span(Half::Client, "front", "count", (3, 1), (10, 90))),
+        span(Half::Server, "shelf", "look", (4, 77), (20, 80)),
+        span(Half::Client, "shelf", "ask", (5, 4), (30, 60)),
+        span(Half::Server, "clerk", "ask", (6, 5), (35, 55)),
+    ];
+    let expected = [
+        "front (page) -> cache read client x1",
+        "front (page) -> stock count client x1",
+        "shelf (look) -> clerk ask paired x1",
+        "stock (count) -> shelf look server x1",
+        "user -> front page server x1",
+    ];
+    assert_eq!(first(&spans), expected);
+    // Nobody was asked all that time.
+    let early = Span { start_ns: spans[3].start_ns - 15_000_000, ..spans[3].clone() };
+    assert!(
+        first(&[&spans[..3], &[early]].concat())
+            .contains(&"user -> shelf look server x1".to_string())
+    );
+}
+
 #[test]
 fn a_message_is_an_edge_that_nobody_waits_for() {
     let spans = [
