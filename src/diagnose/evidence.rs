@@ -19,6 +19,8 @@ const UPPER: usize = 2;
 /// constant's one and the 3.3 of exponential waiting.
 const CONSTANT: f64 = 1.6;
 
+/// A deviation this small, in units of what faults do, is no shortage to speak of.
+pub(super) const SLIGHT: f64 = 0.5;
 /// Slow replicas have so many times as much of what sets them apart as the others at least.
 const APART: f64 = 2.0;
 
@@ -119,7 +121,14 @@ impl Evidence {
         let features: Vec<_> =
             (0..net.services.len()).map(|j| features_of(&situations, j)).collect();
         Self {
-            apart: (0..net.services.len()).map(|j| apart(inquiry, j, &features[j], gate)).collect(),
+            apart: (0..net.services.len())
+                .map(|j| {
+                    let hosts = combined(&situations, |s| s.hosts[j]);
+                    let size =
+                        |r: Resource| own[j].amplitude[r.index()].max(hosts.amplitude[r.index()]);
+                    apart(inquiry, j, &features[j], (gate, &size))
+                })
+                .collect(),
             features,
             used: (0..net.services.len())
                 .map(|j| std::array::from_fn(|r| over(&|s| s.used[j][r])))
@@ -219,7 +228,7 @@ fn apart(
     inquiry: &Inquiry<'_>,
     j: usize,
     features: &[(Name, Resource, f64)],
-    gate: f64,
+    (gate, size): (f64, &dyn Fn(Resource) -> f64),
 ) -> [f64; Resource::ALL.len()] {
     let mut apart = [0.0; Resource::ALL.len()];
     let service = &inquiry.net().services[j];
@@ -227,7 +236,9 @@ fn apart(
     let Some(slow) = by_requests(&frames, service) else { return apart };
     let Some(window) = inquiry.newest().and_then(|f| f.service(service)) else { return apart };
     let is_slow = |r: usize| slow.iter().any(|replica| replica.name == window.replicas[r].name);
-    for (name, resource, z) in features.iter().filter(|(_, _, z)| *z > gate) {
+    // Twice nothing is nothing.
+    let loud = features.iter().filter(|(_, r, z)| *z > gate && size(*r) >= SLIGHT);
+    for (name, resource, z) in loud {
         let feature = window.features.iter().find(|f| f.name == *name);
         let feature = feature.filter(|f| f.signal != Signal::Usage);
         let values = feature.iter().flat_map(|f| f.by_replica.iter().enumerate());

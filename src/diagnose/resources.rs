@@ -1,6 +1,6 @@
 //! Level 2: which resource of a culprit (paper 4.2)? `None`: none that a metric shows.
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, SLIGHT};
 use super::inquiry::Inquiry;
 use super::search::Search;
 use crate::data::Resource;
@@ -19,8 +19,6 @@ const SHARE_IDLE: f64 = 0.1;
 const STRONG: f64 = 12.0;
 /// Robust z-score at which a metric of a service that is known to be a culprit is suspicious.
 const SUSPICIOUS: f64 = 3.0;
-/// A deviation this small, in units of what faults do, is no shortage to speak of.
-const SLIGHT: f64 = 0.5;
 /// Reads and writes at less than this share of the most that the service has shown are a remnant: of trouble that ended
 /// before the interval, the first scrape in it still tells.
 const REMNANT: f64 = 1.0 / 6.0;

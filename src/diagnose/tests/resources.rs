@@ -132,8 +132,9 @@ fn a_host_in_trouble_that_slows_nearly_everybody_there_down_is_the_resource() {
 /// more memory is used at both.
 #[test]
 fn what_sets_the_slow_replica_apart_from_the_others_is_the_resource() {
-    let of = |troubles: &[Trouble], slow: [u64; 2], alike: Option<crate::data::Resource>| {
+    let of = |troubles: &[Trouble], slow: [u64; 2], (unseen, alike): (Option<_>, Option<_>)| {
         let mut scene = Scene::after_calm(troubles);
+        scene.mechanism.as_mut().unwrap().unseen = unseen;
         let mut last = (**scene.history.last().unwrap()).clone();
         let replica = |n: usize| ReplicaWindow {
             service: "db".into(),
@@ -154,12 +155,14 @@ fn what_sets_the_slow_replica_apart_from_the_others_is_the_resource() {
         named[0].1
     };
     let little = [Bug("db", 30.0), Short("db", Cpu, 5.0)];
-    assert_eq!(of(&little, [10, 10], None), None, "nobody is slower than others");
-    assert_eq!(of(&little, [24, 1], None), Some(Cpu));
-    assert_eq!(of(&little, [1, 24], None), None, "the other one is slow");
+    let much = (Some(Cpu), None);
+    assert_eq!(of(&little, [10, 10], much), None, "nobody is slower than others");
+    assert_eq!(of(&little, [24, 1], much), Some(Cpu));
+    assert_eq!(of(&little, [1, 24], much), None, "the other one is slow");
+    assert_eq!(of(&little, [24, 1], (None, None)), None, "faults have meant four times as much");
     let both = [Short("db", Memory, 30.0), Loud("db", Cpu, 20.0)];
-    assert_eq!(of(&both, [24, 1], None), Some(Memory));
-    assert_eq!(of(&both, [24, 1], Some(Memory)), Some(Cpu), "memory is short at both");
+    assert_eq!(of(&both, [24, 1], (None, None)), Some(Memory));
+    assert_eq!(of(&both, [24, 1], (None, Some(Memory))), Some(Cpu), "memory is short at both");
 }
 
 /// What is lost on the way is sent again, by the service itself as well, and a model may take that for its own time.
