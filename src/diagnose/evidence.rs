@@ -79,18 +79,16 @@ impl Evidence {
         let delays: Vec<Option<Delay>> =
             (0..net.rpcs.len()).map(|i| delay(&situations, i)).collect();
         let network = Resource::Network.index();
-        let metrics: Vec<f64> =
-            (0..net.services.len()).map(|j| over(&|s| s.own[j].z[network])).collect();
-        let starved: Vec<f64> =
-            (0..net.services.len()).map(|j| starved(&situations, j, gate)).collect();
+        let all = |of: &dyn Fn(usize) -> f64| (0..net.services.len()).map(of).collect::<Vec<f64>>();
+        let metrics = all(&|j| over(&|s| s.own[j].z[network]));
+        let starved = all(&|j| starved(&situations, j, gate));
         let view = Network { net, delays: &delays, metrics: &metrics, starved: &starved, gate };
         let links: Vec<Links> = (0..net.services.len()).map(|j| view.links_of(j)).collect();
         let (mut resources, mut amplitudes) = (Vec::new(), Vec::new());
         let (mut by_host, mut has_network_metrics) = (Vec::new(), Vec::new());
         let (mut stalls, mut shares) = (Vec::new(), Vec::new());
         let own: Vec<Deviations> = (0..net.services.len()).map(|j| own(&situations, j)).collect();
-        let slowness: Vec<f64> =
-            (0..net.services.len()).map(|j| over(&|s| s.slowness[j])).collect();
+        let slowness = all(&|j| over(&|s| s.slowness[j]));
         let neighbours = Neighbours::of(inquiry, gate);
         let shared = neighbours.shared(&situations, &slowness);
         for (j, links) in links.iter().enumerate() {
@@ -118,26 +116,23 @@ impl Evidence {
         let dark: Vec<bool> = (0..net.services.len()).map(is_dark).collect();
         let shifted =
             |j: usize| dark[j] && !is_probed(inquiry, j) && is_shifted(inquiry, j, &delays, gate);
-        let features: Vec<_> =
-            (0..net.services.len()).map(|j| features_of(&situations, j)).collect();
+        let features = features_of_all(&situations, net.services.len());
+        let apart_of = |j: usize| {
+            let hosts = combined(&situations, |s| s.hosts[j]);
+            apart(inquiry, j, &features[j], (gate, [own[j].amplitude, hosts.amplitude]))
+        };
+        let apart = (0..net.services.len()).map(apart_of).collect();
         Self {
-            apart: (0..net.services.len())
-                .map(|j| {
-                    let hosts = combined(&situations, |s| s.hosts[j]);
-                    let size =
-                        |r: Resource| own[j].amplitude[r.index()].max(hosts.amplitude[r.index()]);
-                    apart(inquiry, j, &features[j], (gate, &size))
-                })
-                .collect(),
+            apart,
             features,
             used: (0..net.services.len())
                 .map(|j| std::array::from_fn(|r| over(&|s| s.used[j][r])))
                 .collect(),
             shifted: (0..net.services.len()).map(shifted).collect(),
             dark,
-            latents: (0..net.services.len()).map(|j| over(&|s| s.latents[j])).collect(),
+            latents: all(&|j| over(&|s| s.latents[j])),
             limits: own.iter().map(|own| own.limit).collect(),
-            busy: (0..net.services.len()).map(|j| over(&|s| s.busy[j].unwrap_or(0.0))).collect(),
+            busy: all(&|j| over(&|s| s.busy[j].unwrap_or(0.0))),
             slowness,
             shared,
             delays: links.iter().map(|l| l.delay).collect(),
@@ -228,7 +223,7 @@ fn apart(
     inquiry: &Inquiry<'_>,
     j: usize,
     features: &[(Name, Resource, f64)],
-    (gate, size): (f64, &dyn Fn(Resource) -> f64),
+    (gate, sizes): (f64, [[f64; Resource::ALL.len()]; 2]),
 ) -> [f64; Resource::ALL.len()] {
     let mut apart = [0.0; Resource::ALL.len()];
     let service = &inquiry.net().services[j];
@@ -237,7 +232,8 @@ fn apart(
     let Some(window) = inquiry.newest().and_then(|f| f.service(service)) else { return apart };
     let is_slow = |r: usize| slow.iter().any(|replica| replica.name == window.replicas[r].name);
     // Twice nothing is nothing.
-    let loud = features.iter().filter(|(_, r, z)| *z > gate && size(*r) >= SLIGHT);
+    let is_much = |r: Resource| sizes.iter().any(|size| size[r.index()] >= SLIGHT);
+    let loud = features.iter().filter(|(_, r, z)| *z > gate && is_much(*r));
     for (name, resource, z) in loud {
         let feature = window.features.iter().find(|f| f.name == *name);
         let feature = feature.filter(|f| f.signal != Signal::Usage);
@@ -270,6 +266,11 @@ fn is_shifted(inquiry: &Inquiry<'_>, j: usize, delays: &[Option<Delay>], gate: f
         Some(is_answered && rise(UPPER)? <= CONSTANT * rise(MIDDLE)?)
     };
     !late.is_empty() && late.iter().all(|i| is_constant(i) == Some(true))
+}
+
+/// z-scores of every feature, strongest first, by service.
+fn features_of_all(situations: &[Situation], services: usize) -> Vec<Vec<(Name, Resource, f64)>> {
+    (0..services).map(|j| features_of(situations, j)).collect()
 }
 
 fn features_of(situations: &[Situation], j: usize) -> Vec<(Name, Resource, f64)> {
